@@ -1,0 +1,3 @@
+#!/bin/bash
+set -u
+echo "$private_ipv4" '${hostname}' $$ $HOME "$$hostname" >/run/peer
