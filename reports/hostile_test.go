@@ -1,0 +1,209 @@
+package reports_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"seatrial/harness/event"
+	"seatrial/internal/rollup"
+	"seatrial/reports"
+)
+
+// TestHostile gives text that does its worst to every format and sees that it
+// stays text.
+func TestHostile(t *testing.T) {
+	r := judged(readStream(t, "hostile"), rollup.Policy{})
+	checks := map[string]func(t *testing.T, text string, r rollup.Result){
+		"json": checkJSON, "junit": checkXML, "tap": checkTAP, "matrix": checkMarkdown, "html": checkHTML,
+	}
+	for _, f := range reports.Formats() {
+		t.Run(f.Name, func(t *testing.T) {
+			var buf bytes.Buffer
+			if err := f.Write(&buf, r); err != nil {
+				t.Fatal(err)
+			}
+			text := buf.String()
+			if !utf8.ValidString(text) {
+				t.Error("not valid UTF-8")
+			}
+			for i, c := range text {
+				if c != '\n' && c != '\t' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)) {
+					t.Errorf("character %U after %q", c, text[max(0, i-40):i])
+				}
+			}
+			if !strings.Contains(text, "alert(1)") {
+				t.Error("the text was swallowed")
+			}
+			check := checks[f.Name]
+			if check == nil {
+				t.Fatal("this format has no check")
+			}
+			check(t, text, r)
+		})
+	}
+}
+
+func checkJSON(t *testing.T, text string, _ rollup.Result) {
+	var back rollup.Result
+	if err := json.Unmarshal([]byte(text), &back); err != nil {
+		t.Error(err)
+	}
+}
+
+func checkXML(t *testing.T, text string, _ rollup.Result) {
+	d := xml.NewDecoder(strings.NewReader(text))
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := token.(xml.StartElement); ok && (e.Name.Local == "script" || e.Name.Local == "b") {
+			t.Errorf("element %s", e.Name.Local)
+		}
+	}
+}
+
+// checkTAP reads the report as a TAP consumer does.
+func checkTAP(t *testing.T, text string, r rollup.Result) {
+	point := regexp.MustCompile(`^(not )?ok (\d+) - `)
+	points, inYAML := 0, false
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		top := !strings.HasPrefix(line, "    ")
+		line = strings.TrimPrefix(line, "    ")
+		switch {
+		case line == "  ---":
+			inYAML = true
+		case line == "  ...":
+			inYAML = false
+		case inYAML:
+			if !regexp.MustCompile(`^  [a-z_]+:( .*)?$|^  - ".*"$`).MatchString(line) {
+				t.Errorf("line %d in YAML: %q", i+1, line)
+			}
+		case i == 0:
+			if line != "TAP version 14" {
+				t.Errorf("begins with %q", line)
+			}
+		case strings.HasPrefix(line, "1.."), strings.HasPrefix(line, "# Subtest: "):
+		case point.MatchString(line):
+			if top {
+				points++
+			}
+			bare := strings.NewReplacer(`\\`, "", `\#`, "").Replace(line)
+			if before, _, directive := strings.Cut(bare, "#"); directive && !strings.Contains(bare, " # SKIP ") {
+				t.Errorf("line %d has a directive after %q", i+1, before)
+			}
+		default:
+			t.Errorf("line %d: %q", i+1, line)
+		}
+	}
+	if points != len(r.Results) {
+		t.Errorf("%d test points for %d rows", points, len(r.Results))
+	}
+}
+
+func checkMarkdown(t *testing.T, text string, _ rollup.Result) {
+	columns, fence := 0, ""
+	for i, line := range strings.Split(text, "\n") {
+		if marker := regexp.MustCompile("^`{3,}").FindString(line); marker != "" && (fence == "" || marker == fence) {
+			if fence != "" && line != fence {
+				continue // a fence of the same length with text is none
+			}
+			if fence == "" {
+				fence = marker
+			} else {
+				fence = ""
+			}
+			continue
+		}
+		if fence != "" {
+			continue
+		}
+		bare := regexp.MustCompile(`\\.`).ReplaceAllString(line, "")
+		if regexp.MustCompile("<[a-z/!]|`|@|\\]\\(").MatchString(bare) {
+			t.Errorf("line %d is not plain: %q", i+1, bare)
+		}
+		n := strings.Count(bare, "|")
+		switch {
+		case n == 0:
+			columns = 0
+		case columns == 0:
+			columns = n
+		case n != columns:
+			t.Errorf("line %d has %d bars, the table has %d: %q", i+1, n, columns, bare)
+		}
+	}
+	if fence != "" {
+		t.Error("a code block does not end")
+	}
+}
+
+func checkHTML(t *testing.T, text string, _ rollup.Result) {
+	if n := strings.Count(text, "<script"); n != 1 {
+		t.Errorf("%d scripts", n)
+	}
+	for _, tag := range regexp.MustCompile(`<[a-z][^>]*>`).FindAllString(text, -1) {
+		if regexp.MustCompile(`^<(b|body|button|code|dd|details|div|dl|dt|h[123]|head|header|html|input|label|li|main|meta|option|p|pre|script|section|select|small|span|strong|style|summary|table|tbody|td|th|thead|title|tr|ul|a)\b`).MatchString(tag) {
+			continue
+		}
+		t.Errorf("tag %s", tag)
+	}
+	for _, attr := range regexp.MustCompile(`(?:href|src)="[^"]*"`).FindAllString(text, -1) {
+		if !strings.HasPrefix(attr, `href="#r`) && !strings.HasPrefix(attr, `href="artifacts/`) || strings.Contains(attr, "..") && !strings.Contains(attr, "~2F") {
+			t.Errorf("link %s", attr)
+		}
+	}
+	if strings.Contains(text, "ZgotmplZ") {
+		t.Error("the template refused a value")
+	}
+}
+
+// TestBig sees that reports of a big run that failed throughout stay within
+// what their readers take.
+func TestBig(t *testing.T) {
+	fold := rollup.New()
+	output := strings.Repeat("some line of output with words\n", 3000)
+	fold.Add(event.Event{Body: &event.RunStarted{ID: "big"}})
+	for i := range 400 {
+		c := cellOf(fmt.Sprintf("cl.test%d", i), "arm64", "tcg")
+		fold.Add(event.Event{Body: &event.Output{Cell: c, N: 1, Text: output}})
+		fold.Add(event.Event{Body: &event.AttemptFinished{Cell: c, N: 1, Outcome: event.Fail, Message: output}})
+		fold.Add(event.Event{Body: &event.TestFinished{Cell: c, Outcome: event.Fail, Message: output, Attempts: 1}})
+	}
+	r := rollup.Judge(fold.Result(), rollup.Policy{})
+	limits := map[string]int{"matrix": 1 << 20, "html": 16 << 20, "junit": 30 << 20}
+	for _, f := range reports.Formats() {
+		files := 0
+		err := f.Save(f.File, r, func(name string, content func(io.Writer) error) error {
+			var buf bytes.Buffer
+			if err := content(&buf); err != nil {
+				return err
+			}
+			files++
+			if limit := limits[f.Name]; limit > 0 && buf.Len() > limit {
+				t.Errorf("%s has %d bytes", name, buf.Len())
+			}
+			if want := "junit-2.xml"; f.Name == "junit" && files == 2 && name != want {
+				t.Errorf("the second file is %s, want %s", name, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if files > 1 != (f.Name == "junit") {
+			t.Errorf("%s: %d files", f.Name, files)
+		}
+	}
+}

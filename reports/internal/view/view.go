@@ -1,0 +1,204 @@
+// Package view holds what the report formats say in the same words: how a
+// verdict looks, how long a time is, which rows come first.
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"seatrial/harness/event"
+	"seatrial/internal/rollup"
+)
+
+// Symbol is a sign for a verdict, for use beside the word and never instead
+// of it.
+func Symbol(v rollup.Verdict) string {
+	switch v {
+	case rollup.Pass:
+		return "✓"
+	case rollup.Flaky:
+		return "~"
+	case rollup.Fail:
+		return "✗"
+	case rollup.Error:
+		return "!"
+	case rollup.Skip:
+		return "–"
+	case rollup.Missing:
+		return "?"
+	default:
+		return ""
+	}
+}
+
+// Seconds formats a duration as "0.4s", "38.2s", "3m12s" or "1h02m".
+func Seconds(s float64) string {
+	switch {
+	case s < 59.95:
+		return fmt.Sprintf("%.1fs", s)
+	case s < 3599.5:
+		n := int(s + 0.5)
+		return fmt.Sprintf("%dm%02ds", n/60, n%60)
+	default:
+		n := int(s/60 + 0.5)
+		return fmt.Sprintf("%dh%02dm", n/60, n%60)
+	}
+}
+
+// FirstLine is the first line of a text, cut to at most limit runes.
+func FirstLine(text string, limit int) string {
+	line, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	runes := []rune(line)
+	if len(runes) > limit {
+		return string(runes[:limit-1]) + "…"
+	}
+	if more && len(runes) < limit {
+		return line + "…"
+	}
+	return line
+}
+
+// LastLines is the end of a text, at most n lines of it.
+func LastLines(text string, n int) []string {
+	if text == "" {
+		return nil
+	}
+	lines := strings.Split(text, "\n")
+	return lines[max(0, len(lines)-n):]
+}
+
+// Problems returns the rows that someone has to look at: what failed, then
+// what is in error, missing and flaky, each in the order of the result.
+func Problems(r rollup.Result) []rollup.Row {
+	var rows []rollup.Row
+	for _, v := range []rollup.Verdict{rollup.Fail, rollup.Error, rollup.Missing, rollup.Flaky} {
+		for _, row := range r.Results {
+			if row.Verdict == v {
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows
+}
+
+// Deciding returns the attempt that decided a row: the last one that ended as
+// the row did; for a flaky row the last one that did not pass; for a missing
+// one the last; nil if there was none.
+func Deciding(row rollup.Row) *rollup.Attempt {
+	for i := len(row.Attempts) - 1; i >= 0; i-- {
+		a := &row.Attempts[i]
+		bad := a.Outcome == event.Fail || a.Outcome == event.Error
+		switch {
+		case row.Verdict == rollup.Flaky && bad && !a.Cut,
+			row.Verdict != rollup.Flaky && a.Outcome == row.Outcome,
+			row.Verdict == rollup.Missing:
+			return a
+		}
+	}
+	return nil
+}
+
+// FatalFinding returns the first fatal finding of an attempt, or nil.
+func FatalFinding(a *rollup.Attempt) *rollup.Finding {
+	if a == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(a.Findings, func(f rollup.Finding) bool { return f.Fatal }); i >= 0 {
+		return &a.Findings[i]
+	}
+	return nil
+}
+
+// Describe says what a finding is and where it stands.
+func Describe(f rollup.Finding) string {
+	where := fmt.Sprintf("%s %s, boot %d, line %d", f.Machine, f.Source, f.Boot, f.Line)
+	if f.File != "" {
+		where = fmt.Sprintf("%s:%d", f.File, f.Line)
+	}
+	return f.Title + " (" + where + ")"
+}
+
+// Attempt says in one line how an attempt went.
+func Attempt(a rollup.Attempt) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "attempt %d: ", a.N)
+	switch {
+	case a.Outcome == "":
+		b.WriteString("did not end")
+	case a.Class != "":
+		fmt.Fprintf(&b, "%s (%s)", a.Outcome, a.Class)
+	default:
+		b.WriteString(string(a.Outcome))
+	}
+	fmt.Fprintf(&b, " in %s", Seconds(a.Seconds))
+	if a.Start != "" {
+		fmt.Fprintf(&b, ", %s start", a.Start)
+	}
+	if a.ProvisionSeconds > 0 {
+		fmt.Fprintf(&b, ", ready after %s", Seconds(a.ProvisionSeconds))
+	}
+	return b.String()
+}
+
+// SkipGroup is all rows that were skipped for one reason.
+type SkipGroup struct {
+	Reason string
+	Rows   []rollup.Row
+}
+
+// Skips groups the skipped rows by reason, the most frequent first.
+func Skips(r rollup.Result) []SkipGroup {
+	var groups []SkipGroup
+	index := make(map[string]int)
+	for _, row := range r.Results {
+		if row.Verdict != rollup.Skip {
+			continue
+		}
+		reason := cmp.Or(row.Message, "no reason given")
+		i, known := index[reason]
+		if !known {
+			i = len(groups)
+			index[reason] = i
+			groups = append(groups, SkipGroup{Reason: reason})
+		}
+		groups[i].Rows = append(groups[i].Rows, row)
+	}
+	slices.SortStableFunc(groups, func(a, b SkipGroup) int { return cmp.Compare(len(b.Rows), len(a.Rows)) })
+	return groups
+}
+
+// Total says how many rows there are and which verdicts they have: "23 tests:
+// 20 pass, 2 skip, 1 flaky".
+func Total(r rollup.Result) string {
+	counts := r.Counts()
+	var parts []string
+	for _, v := range slices.Backward(rollup.Verdicts()) {
+		if counts[v] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
+		}
+	}
+	total := Plural(len(r.Results), "test")
+	if len(parts) == 0 {
+		return total
+	}
+	return total + ": " + strings.Join(parts, ", ")
+}
+
+// Subtest says in one line how a subtest ended.
+func Subtest(s rollup.Subtest) string {
+	text := s.Name + ": " + string(s.Verdict)
+	if s.Message != "" {
+		text += ": " + FirstLine(s.Message, 200)
+	}
+	return text
+}
+
+// Plural is "1 test", "2 tests".
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
