@@ -1,0 +1,100 @@
+package consolecheck
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the findings into the headers of recorded consoles")
+
+// The files of testdata/consoles are consoles of real guests below a header:
+// ARCH, ACCEL and MADE-BY say what was recorded; TITLE, RULE and SEVERITY are
+// those of the worst finding that is nothing's consequence; each FINDING line is
+// a finding in the order of its report. -update writes all but the first three.
+func TestRecordedConsoles(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/consoles/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recorded consoles: %v", err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header, console, ok := bytes.Cut(data, []byte("\n\n"))
+			if !ok {
+				t.Fatal("no empty line after the header")
+			}
+			made, recorded := readHeader(t, string(header))
+			got := describe(scan(Config{Accel: made["ACCEL"]}, string(console)))
+			if *update {
+				var out bytes.Buffer
+				for _, field := range []string{"ARCH", "ACCEL", "MADE-BY"} {
+					fmt.Fprintf(&out, "%s: %s\n", field, made[field])
+				}
+				fmt.Fprintf(&out, "%s\n\n%s", strings.Join(got, "\n"), console)
+				if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(recorded, got); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// readHeader divides a header into what was made and the findings recorded.
+func readHeader(t *testing.T, header string) (made map[string]string, findings []string) {
+	t.Helper()
+	made = map[string]string{}
+	for line := range strings.Lines(header) {
+		line = strings.TrimSuffix(line, "\n")
+		field, value, ok := strings.Cut(line, ": ")
+		switch field {
+		case "ARCH", "ACCEL", "MADE-BY":
+			made[field] = value
+		default:
+			findings = append(findings, line)
+		}
+		if !ok {
+			t.Errorf("header line %q", line)
+		}
+	}
+	for _, field := range []string{"ARCH", "ACCEL", "MADE-BY"} {
+		if made[field] == "" {
+			t.Errorf("header has no %s", field)
+		}
+	}
+	return made, findings
+}
+
+// describe writes findings as in a header.
+func describe(findings []Finding) []string {
+	worst := Finding{Title: "none", Rule: "none"}
+	var lines []string
+	for _, f := range findings {
+		secondary := ""
+		if f.Secondary {
+			secondary = " secondary"
+		} else if f.Severity > worst.Severity {
+			worst = f
+		}
+		lines = append(lines, fmt.Sprintf("FINDING: %s %s boot %d line %d%s: %s",
+			f.Severity, f.Rule, f.Boot, f.Line, secondary, f.Title))
+	}
+	severity := "none"
+	if worst.Severity != 0 {
+		severity = worst.Severity.String()
+	}
+	return append([]string{"TITLE: " + worst.Title, "RULE: " + worst.Rule, "SEVERITY: " + severity}, lines...)
+}

@@ -1,0 +1,91 @@
+package consolecheck
+
+import "regexp"
+
+const (
+	// reportLines bounds a crash report that has no end marker.
+	reportLines = 120
+	// aftermathLines is for how long after its end marker a report may still
+	// lead to a panic.
+	aftermathLines = 40
+)
+
+// report is the kernel's crash report that the text is in. What it leads to is
+// held back until the function that crashed is known, which stands some lines
+// below the first.
+type report struct {
+	left    int  // lines that it may still have; 0 when there is none
+	ended   bool // its end marker was seen
+	waiting bool // the function is not known yet
+	held    []Finding
+}
+
+var (
+	crashedIn = regexp.MustCompile(`^(?:RIP: 0010:|pc : |PC is at )([a-zA-Z_][\w.]*)\+0x`)
+	reportEnd = regexp.MustCompile(`^---\[ end `)
+)
+
+// line lets an open report see a message. It returns the findings that need
+// wait no longer.
+func (r *report) line(text string) []Finding {
+	if r.left == 0 {
+		return nil
+	}
+	r.left--
+	if r.waiting {
+		if m := crashedIn.FindStringSubmatch(text); m != nil {
+			r.held[0].Title = Normalize(r.held[0].Title + " in " + m[1])
+			return r.release()
+		}
+	}
+	if reportEnd.MatchString(text) {
+		r.ended = true
+		r.left = min(r.left, aftermathLines)
+		return r.release()
+	}
+	if r.left == 0 {
+		return r.release()
+	}
+	return nil
+}
+
+// add puts a finding into its place: alone, into the open report, or at the
+// head of a new one. It returns the findings that need wait no longer.
+func (r *report) add(f Finding, role KernelRole) []Finding {
+	if role == NoReport {
+		if !r.waiting {
+			return []Finding{f}
+		}
+		r.held = append(r.held, f)
+		return nil
+	}
+	part := r.left > 0 && (!r.ended || role == Consequence)
+	if part {
+		f.Secondary = true
+		r.held = append(r.held, f)
+		if r.waiting && f.Severity < Dead {
+			return nil
+		}
+		return r.release()
+	}
+	ready := r.release()
+	*r = report{left: reportLines, waiting: role == ReportInFunc, held: []Finding{f}}
+	if r.waiting && f.Severity < Dead {
+		return ready
+	}
+	return append(ready, r.release()...)
+}
+
+// release returns what is held back, and waits no longer.
+func (r *report) release() []Finding {
+	held := r.held
+	r.held, r.waiting = nil, false
+	return held
+}
+
+// close forgets the report.
+func (r *report) close() []Finding {
+	held := r.release()
+	*r = report{}
+	return held
+}

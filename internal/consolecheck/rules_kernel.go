@@ -1,0 +1,184 @@
+package consolecheck
+
+const kernelDocs = "https://docs.kernel.org/admin-guide/"
+
+// crashRules are the kernel's reports of its own faults.
+func crashRules() []Rule {
+	return []Rule{
+		{
+			Name: "kernel-panic", Literals: []string{"Kernel panic - not syncing"},
+			Pattern: `Kernel panic - not syncing: (VFS: Unable to mount root fs|Attempted to kill init|.*)`,
+			Except:  `end Kernel panic`,
+			Title:   "kernel panic: $1", Severity: Dead, Kernel: Consequence,
+			Origin: kolaBoth, Reason: "The kernel has stopped.",
+		},
+		{
+			Name: "sanitizer", Literals: []string{"BUG: K", "UBSAN: "},
+			Pattern: `\b(?:BUG: )?(KASAN|KMSAN|KCSAN|KFENCE|UBSAN): ([\w ,-]+?) in (\S+)`,
+			Title:   "$1: $2 in $3", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "A sanitizer saw the kernel misuse memory or undefined behavior.",
+		},
+		{
+			Name: "null-dereference", Literals: []string{"NULL pointer dereference"},
+			Pattern: `(?:BUG: (?:unable to handle )?|^Unable to handle )kernel NULL pointer dereference`,
+			Title:   "BUG: unable to handle kernel NULL pointer dereference", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "The kernel crashed; the words of amd64 and arm64 get one title.",
+		},
+		{
+			Name: "bad-kernel-access", Literals: []string{"BUG: unable to handle", "Unable to handle kernel"},
+			Pattern: `BUG: unable to handle (?:kernel )?(?:page fault|paging request)|^Unable to handle kernel `,
+			Title:   "BUG: unable to handle kernel paging request", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "The kernel crashed on an address that it may not use; the words of amd64 and arm64 get one title.",
+		},
+		{
+			Name: "kernel-bug-at", Literals: []string{"kernel BUG at"}, Pattern: `kernel BUG at (\S+)`,
+			Title: "kernel BUG", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "An assertion of the kernel failed.",
+		},
+		{
+			Name: "general-protection-fault", Literals: []string{"general protection fault"},
+			Pattern: `^general protection fault`,
+			Title:   "general protection fault", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "The kernel crashed on amd64, mostly on an address that no pointer can have.",
+		},
+		{
+			Name: "double-fault", Literals: []string{"double fault", "kernel stack overflow"},
+			Pattern: `PANIC: double fault|^double fault: |kernel stack overflow`,
+			Title:   "kernel stack fault", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "The kernel ran out of stack, or worse.",
+		},
+		{
+			Name: "soft-lockup", Literals: []string{"soft lockup"}, Pattern: `BUG: soft lockup - CPU#\d+ stuck`,
+			Title: "BUG: soft lockup", Severity: Fatal, Emulated: Warn, Kernel: ReportInFunc,
+			Origin: kernelDocs + "lockup-watchdogs.html",
+			Reason: "A CPU ran kernel code for over 20 s; on a slow emulated CPU that happens without a fault.",
+		},
+		{
+			Name: "hard-lockup", Literals: []string{"hard LOCKUP"}, Pattern: `Watchdog detected hard LOCKUP`,
+			Title: "hard lockup", Severity: Fatal, Emulated: Warn, Kernel: ReportInFunc,
+			Origin: kernelDocs + "lockup-watchdogs.html", Reason: "A CPU took no interrupts for over 10 s.",
+		},
+		{
+			Name: "workqueue-lockup", Literals: []string{"workqueue lockup"}, Pattern: `BUG: workqueue lockup`,
+			Title: "BUG: workqueue lockup", Severity: Fatal, Emulated: Warn, Kernel: Report,
+			Origin: "https://docs.kernel.org/core-api/workqueue.html", Reason: "Deferred work of the kernel makes no progress.",
+		},
+		{
+			Name: "kernel-bug", Literals: []string{"BUG: "}, Pattern: `(?:^|: )BUG: ([^:]+)`,
+			Title: "BUG: $1", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "The kernel found its own state broken (bad page state, scheduling while atomic ...).",
+		},
+		{
+			Name: "list-corruption", Literals: []string{" corruption"}, Pattern: `\b(list_(?:add|del)|slab|page_table_check) corruption`,
+			Title: "$1 corruption", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "A data structure of the kernel was overwritten.",
+		},
+		{
+			Name: "bad-page-table", Literals: []string{"mm/pgtable-generic.c:"}, Pattern: `mm/pgtable-generic\.c:\d+: (bad (?:p.d|pte))`,
+			Title: "$1", Severity: Fatal, Kernel: Report,
+			Origin: kola, Reason: "Page tables are corrupt.",
+		},
+		{
+			Name: "internal-error", Literals: []string{"Internal error: "}, Pattern: `^Internal error: (Oops(?: - [\w ]+)?|[\w ]+)`,
+			Title: "Internal error: $1", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "The form of an oops on arm64.",
+		},
+		{
+			Name: "oops", Literals: []string{"Oops: "}, Pattern: `\bOops: `,
+			Title: "kernel oops", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: kolaBoth, Reason: "The kernel crashed and lives on in an unknown state.",
+		},
+		{
+			Name: "kernel-warning", Literals: []string{"WARNING: CPU: "},
+			Pattern: `WARNING: CPU: \d+ PID: \d+ at (?:[\w./-]+:\d+ )?(\S+)`,
+			Title:   "WARNING in $1", Severity: Fatal, Emulated: Warn, Kernel: Report,
+			Origin: kolaBoth,
+			Reason: "Something happened that the kernel's authors thought impossible; some such assumptions are about time.",
+		},
+		{
+			Name: "hung-task", Literals: []string{"blocked for more than"},
+			Pattern: `INFO: task (\S+?)(?::\d+)? blocked for more than \d+ seconds`,
+			Title:   "INFO: task $1 hung", Severity: Fatal, Emulated: Warn, Kernel: Report,
+			Origin: kernelDocs + "sysctl/kernel.html#hung-task-timeout-secs",
+			Reason: "A process made no progress for minutes; on a slow emulated machine that happens without a fault.",
+		},
+		{
+			Name: "rcu-stall", Literals: []string{"detected stall", "detected expedited stall", "self-detected stall"},
+			Pattern: `(?:INFO: |rcu: )?\w+ (?:self-)?detected (?:expedited )?stalls? on CPU`,
+			Title:   "INFO: rcu detected stall", Severity: Fatal, Emulated: Warn, Kernel: ReportInFunc,
+			Origin: "https://docs.kernel.org/RCU/stallwarn.html",
+			Reason: "A CPU let no grace period pass for over 20 s; an emulated CPU may just not have been scheduled.",
+		},
+	}
+}
+
+// kernelRules are what else the kernel says about the machine's health.
+func kernelRules() []Rule {
+	return []Rule{
+		{
+			Name: "oom-kill", Literals: []string{"Out of memory: Kill"}, Pattern: `Out of memory: Kill(?:ed)? process \d+ \(([^)]*)\)`,
+			Title: "out of memory: killed $1", Severity: Fatal,
+			Origin: assembler, Reason: "The machine ran out of memory and lost a process.",
+		},
+		{
+			Name: "oom-kill-cgroup", Literals: []string{"cgroup out of memory: Kill"},
+			Pattern: `Memory cgroup out of memory: Kill(?:ed)? process \d+ \(([^)]*)\)`,
+			Title:   "out of memory in a cgroup: killed $1", Severity: Warn,
+			Origin: "https://docs.kernel.org/admin-guide/cgroup-v2.html#memory", Reason: "A limit worked as configured, which a test may intend.",
+		},
+		{
+			Name: "oom-killer", Literals: []string{"invoked oom-killer"}, Pattern: `(\S+) invoked oom-killer`,
+			Title: "$1 invoked oom-killer", Severity: Warn,
+			Origin: assembler, Reason: "The same line stands for the machine and for a cgroup; the line about the killed process tells which.",
+		},
+		{
+			Name: "kernel-taint", Literals: []string{"taint"},
+			Pattern: `(\S+): loading out-of-tree module taints kernel|(\S+): module verification failed: .*tainting kernel|` +
+				`(\S+): module license '.*' taints kernel|(Disabling lock debugging) due to kernel taint`,
+			Title: "kernel tainted: $1$2$3$4", Severity: Warn,
+			Origin: kernelDocs + "tainted-kernels.html", Reason: "What the kernel does from here on may be the fault of what tainted it.",
+		},
+		{
+			Name: "netdevice-reference", Literals: []string{"unregister_netdevice: waiting for"},
+			Pattern: `unregister_netdevice: waiting for (\S+) to become free`,
+			Title:   "unregister_netdevice: waiting for $1 to become free", Severity: Warn,
+			Origin: syzkaller, Reason: "A reference to a network device leaked; removing network namespaces hangs.",
+		},
+		{
+			Name: "hardware-error", Literals: []string{"[Hardware Error]"}, Pattern: `\[Hardware Error\]: (.*)`,
+			Title: "hardware error: $1", Severity: Warn,
+			Origin: "https://docs.kernel.org/arch/x86/x86_64/machinecheck.html", Reason: "The machine under the guest may be faulty.",
+		},
+		{
+			Name: "bond-flapping", Literals: []string{"link status up for interface"},
+			Pattern: `link status up for interface ([^,]+), enabling it in \d+ ms`,
+			Title:   "bonding: link of $1 comes up again and again", Severity: Fatal, Times: 10,
+			Origin: kolaBoth, Reason: "A bonded interface whose link does not stay up; a few times are normal while it settles.",
+		},
+		{
+			Name: "seccomp-kill", Literals: []string{"type=1326", "SECCOMP auid"},
+			Pattern: `(?:type=1326|SECCOMP auid).* comm="([^"]*)".* sig=[1-9]\d*.* syscall=(\d+)`,
+			Title:   "seccomp killed $1", Severity: Warn,
+			Origin: "https://docs.kernel.org/userspace-api/seccomp_filter.html",
+			Reason: "A filter does not know a system call that this architecture's library makes.",
+		},
+		{
+			Name: "avc-permissive", Literals: []string{"permissive=1"}, Pattern: avcPattern + `.*permissive=1`,
+			Title: avcTitle, Severity: Warn,
+			Origin: kola, Reason: "SELinux only reports here, but would deny when enforcing.",
+		},
+		{
+			Name: "avc-denied", Literals: []string{"avc: "}, Pattern: avcPattern,
+			Title: avcTitle, Severity: Fatal,
+			Origin: kola, Reason: "The policy does not fit what the system does.",
+		},
+	}
+}
+
+// The fields of an access vector cache message; see
+// https://github.com/SELinuxProject/selinux-notebook (auditing).
+const (
+	avcPattern = `avc:\s+denied\s+\{ ([^}]*) \}(?:.* comm="([^"]*)")?(?:.* scontext=[^:]+:[^:]+:([^:\s]+))?` +
+		`(?:.* tcontext=[^:]+:[^:]+:([^:\s]+))?(?:.* tclass=(\w+))?`
+	avcTitle = "avc: denied { $1 } comm=$2 $3 -> $4 $5"
+)
