@@ -1,0 +1,354 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"seatrial/harness/event"
+	"seatrial/internal/consolecheck"
+	"seatrial/platforms"
+)
+
+// attempt is one try at a job.
+type attempt struct {
+	job    Job
+	target *target
+	n      int
+	dir    string
+	opts   *Options
+	log    *slog.Logger
+	record func(event.Body)
+
+	ctx    context.Context // of the machines; ends with a cause when one dies
+	cancel context.CancelCauseFunc
+	began  time.Time
+
+	mu          sync.Mutex
+	fatal       *event.Finding // the first that fails the test
+	found       int
+	failed      bool // a subtest or the test failed
+	provisioned time.Duration
+	names       []string
+}
+
+// outcome is how an attempt ended.
+type outcome struct {
+	Outcome event.Outcome
+	Class   event.Class
+	Message string
+	// final outcomes are not tried again: what would be needed is not there.
+	final bool
+}
+
+// run does the attempt from its first event to its last.
+func (a *attempt) run(ctx context.Context) outcome {
+	a.began = time.Now()
+	a.ctx, a.cancel = context.WithCancelCause(ctx)
+	defer a.cancel(nil)
+	a.emit(&event.AttemptStarted{Cell: a.job.Cell, N: a.n, Start: a.start()})
+	out := a.play()
+	a.emit(&event.AttemptFinished{
+		Cell: a.job.Cell, N: a.n, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message),
+		Signature: a.signature(out), Start: a.start(), ProvisionSeconds: a.provisioned.Seconds(),
+		Seconds: time.Since(a.began).Seconds(), Machines: a.names,
+	})
+	return out
+}
+
+// start is how the attempt's machines start.
+func (a *attempt) start() string { return "cold" }
+
+// play makes the cluster, runs the test in it, and removes it.
+func (a *attempt) play() outcome {
+	defer func() { a.names = slices.Sorted(slices.Values(a.names)) }()
+	pc, err := a.target.platform.NewCluster(a.ctx, platforms.ClusterSpec{
+		Name:     fmt.Sprintf("%s-%d", a.job.Cell.Test, a.n),
+		Dir:      a.dir,
+		Networks: a.job.Test.Needs.Networks,
+		Internet: len(a.job.Test.Needs.Internet) > 0,
+		Capture:  a.opts.Capture,
+	})
+	if err != nil {
+		return classify(observed{boot: err, cause: context.Cause(a.ctx)})
+	}
+	c := &cluster{a: a, c: pc}
+	o := a.observe(c)
+	c.collect(a.ctx)
+	o.fatal = a.firstFatal()
+	out := classify(o)
+	if a.afterwards(c, out) {
+		c.destroy(a.ctx)
+	}
+	return out
+}
+
+// afterwards lets the user into the machines of a failed attempt, and says
+// whether the cluster shall be destroyed.
+func (a *attempt) afterwards(c *cluster, out outcome) bool {
+	failed := out.Outcome == event.Fail || out.Outcome == event.Error
+	machines := make([]platforms.Machine, 0, 1)
+	for _, g := range c.live() {
+		machines = append(machines, g.m)
+	}
+	if failed && a.opts.OnFailure != nil && len(machines) > 0 {
+		a.opts.OnFailure(context.WithoutCancel(a.ctx), a.job.Cell, machines)
+	}
+	if a.opts.Keep == KeepNever || a.opts.Keep == KeepFailed && !failed || len(machines) == 0 {
+		return true
+	}
+	keeper, ok := c.c.(platforms.Keeper)
+	if !ok {
+		a.log.Warn("machines cannot be kept on this platform", "platform", a.job.Cell.Platform)
+		return true
+	}
+	handle, err := keeper.Keep(context.WithoutCancel(a.ctx), a.opts.KeepFor)
+	if err != nil {
+		a.log.Warn("machines could not be kept", "err", err)
+		return true
+	}
+	a.opts.Kept(a.job.Cell, handle)
+	return false
+}
+
+// observe boots the machines and runs the test, and returns what it saw.
+func (a *attempt) observe(c *cluster) (o observed) {
+	defer func() { o.cause = context.Cause(a.ctx) }()
+	if err := c.bootAll(a.ctx); err != nil {
+		o.boot = err
+		return o
+	}
+	a.provisioned = time.Since(a.began)
+	facts := a.target.facts()
+	if missing := facts.Has.Missing(a.job.Test.Needs.Image...); len(missing) > 0 {
+		o.verdict = verdict{skipped: true, msgs: []string{lacks("image", missing)}}
+		return o
+	}
+	ctx, cancel := context.WithTimeoutCause(a.ctx, a.scaled(a.job.Test.timeout()), errTestBudget)
+	defer cancel()
+	o.verdict = a.runTest(ctx, c, facts)
+	o.timedOut = errors.Is(context.Cause(ctx), errTestBudget)
+	if o.timedOut || errors.Is(o.verdict.err, platforms.ErrConnectionLost) {
+		o.answers = a.allAnswer(c)
+	}
+	return o
+}
+
+// errTestBudget is the cause for which a test's context ends when its time is
+// up.
+var errTestBudget = errors.New("the test's time ran out")
+
+// runTest runs the test function or the selected subtests.
+func (a *attempt) runTest(ctx context.Context, c *cluster, facts Facts) verdict {
+	grace := a.scaled(testGrace)
+	if a.job.Test.Run != nil {
+		return a.newT(c, facts, "").call(ctx, a.job.Test.Run, grace)
+	}
+	var all verdict
+	ran := 0
+	for _, s := range a.job.subtests() {
+		if ctx.Err() != nil {
+			break
+		}
+		v := a.runSubtest(ctx, c, facts, s, grace)
+		if !v.skipped {
+			ran++
+		}
+		if v.failed {
+			all.failed = true
+			all.msgs = append(all.msgs, s.Name+": "+v.message())
+		}
+		if v.err != nil {
+			all.err = fmt.Errorf("%s: %w", s.Name, v.err)
+			break
+		}
+	}
+	if ran == 0 && all.err == nil && ctx.Err() == nil {
+		all.skipped = true
+		all.msgs = append(all.msgs, "every subtest was skipped")
+	}
+	return all
+}
+
+// testGrace is how long a test may go on after its context ended, on a
+// machine as fast as the reference.
+const testGrace = 5 * time.Second
+
+func (a *attempt) runSubtest(ctx context.Context, c *cluster, facts Facts, s Subtest, grace time.Duration) verdict {
+	began := time.Now()
+	var v verdict
+	if missing := facts.Has.Missing(s.Image...); len(missing) > 0 {
+		v = verdict{skipped: true, msgs: []string{lacks("image", missing)}}
+	} else {
+		v = a.newT(c, facts, s.Name).call(ctx, s.Run, grace)
+	}
+	out := classify(observed{
+		verdict: v, timedOut: errors.Is(context.Cause(ctx), errTestBudget), answers: true,
+		cause: context.Cause(a.ctx), fatal: deadFinding(context.Cause(a.ctx)),
+	})
+	a.emit(&event.SubtestFinished{
+		Cell: a.job.Cell, N: a.n, Name: s.Name, Outcome: out.Outcome, Class: out.Class,
+		Message: clip(out.Message), Seconds: time.Since(began).Seconds(),
+	})
+	return v
+}
+
+func (a *attempt) newT(c *cluster, facts Facts, subtest string) *T {
+	return &T{
+		cell: a.job.Cell, n: a.n, subtest: subtest, scale: a.scaled(time.Second).Seconds(), dir: a.dir,
+		cluster: c, has: a.target.caps.Has, facts: facts, emit: a.emit,
+	}
+}
+
+// allAnswer reports whether every machine still runs commands. The grace time
+// is shared: a guest that hangs costs it once.
+func (a *attempt) allAnswer(c *cluster) bool {
+	grace := a.scaled(answerGrace)
+	guests := c.live()
+	answers := make(chan bool, len(guests))
+	for _, g := range guests {
+		go func() { answers <- g.answers(a.ctx, grace) }()
+	}
+	all := true
+	for range guests {
+		all = <-answers && all
+	}
+	return all
+}
+
+// answerGrace is how long a guest may take to run a trivial command before it
+// counts as hung, on a machine as fast as the reference.
+const answerGrace = 10 * time.Second
+
+// fill completes the spec of machine i from the test's needs.
+func (a *attempt) fill(spec platforms.MachineSpec, i int) platforms.MachineSpec {
+	needs := a.job.Test.Needs
+	if i < needs.MachineCount() {
+		spec = needs.Spec
+		spec.Disks = slices.Clone(spec.Disks)
+	}
+	if spec.Name == "" {
+		spec.Name = fmt.Sprintf("m%d", i)
+	}
+	if spec.UserData == nil {
+		spec.UserData = []byte(needs.UserData)
+	}
+	spec.Cold = spec.Cold || needs.Cold
+	a.mu.Lock()
+	a.names = append(a.names, spec.Name)
+	a.mu.Unlock()
+	return spec
+}
+
+// scaled multiplies a duration by the measured slowness of the guest and the
+// user's factor.
+func (a *attempt) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * a.target.slowness() * a.opts.TimeoutScale)
+}
+
+// bootBudget bounds the start of one machine.
+func (a *attempt) bootBudget() time.Duration {
+	budget := a.job.Test.Needs.BootTimeout
+	if budget == 0 {
+		budget = DefaultBootTimeout
+	}
+	factor := 1.0
+	if a.target.caps.Accel == "tcg" {
+		factor = bootSlowness
+	}
+	return time.Duration(float64(budget) * factor * a.opts.TimeoutScale)
+}
+
+// bootSlowness multiplies boot budgets under emulation, before there is a
+// guest whose slowness could be measured. Cold boots of the reference image
+// were seen to take from 32 s to 106 s on two cores.
+const bootSlowness = 5
+
+func (a *attempt) emit(b event.Body) { a.record(b) }
+
+func (a *attempt) booting(machine, state string) {
+	a.emit(&event.MachineBooting{Cell: a.job.Cell, N: a.n, Machine: machine, State: state})
+}
+
+// scanner makes the scanner of a machine's console or journal.
+func (a *attempt) scanner(machine, source string) *consolecheck.Scanner {
+	cfg := consolecheck.Config{Accel: a.target.caps.Accel, Source: source, Exempt: a.job.Test.Needs.Exempt}
+	return consolecheck.NewScanner(cfg, func(f consolecheck.Finding) {
+		e := event.Finding{
+			Machine: machine, Source: source, Boot: f.Boot, Line: f.Line, Offset: f.Offset,
+			Rule: f.Rule, Title: f.Title, Text: f.Text, Fatal: f.Severity >= consolecheck.Fatal && !f.Secondary,
+		}
+		a.finding(e)
+		if f.Severity == consolecheck.Dead {
+			a.cancel(&deadError{e})
+		}
+	})
+}
+
+// maxFindings bounds the findings of an attempt that become events.
+const maxFindings = 500
+
+func (a *attempt) finding(e event.Finding) {
+	e.Cell, e.N = a.job.Cell, a.n
+	a.mu.Lock()
+	a.found++
+	if e.Fatal && a.fatal == nil {
+		a.fatal = &e
+	}
+	tooMany := a.found > maxFindings
+	a.mu.Unlock()
+	if !tooMany {
+		a.emit(&e)
+	}
+}
+
+func (a *attempt) firstFatal() *event.Finding {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.fatal
+}
+
+// signature names what went wrong without the details that differ from run to
+// run: the title of the fatal finding, else class and first line.
+func (a *attempt) signature(out outcome) string {
+	if out.Outcome != event.Fail && out.Outcome != event.Error {
+		return ""
+	}
+	if f := a.firstFatal(); f != nil && out.Class == event.Console {
+		return f.Title
+	}
+	return string(out.Class) + ": " + consolecheck.Normalize(firstLine(out.Message))
+}
+
+func lacks(who string, missing []platforms.Capability) string {
+	what := make([]string, len(missing))
+	for i, m := range missing {
+		what[i] = string(m)
+	}
+	return fmt.Sprintf("%s lacks %s", who, joinAnd(what))
+}
+
+// subtests lists those that were selected, in their declared order.
+func (j Job) subtests() []Subtest {
+	if len(j.Subtests) == 0 {
+		return j.Test.Subtests
+	}
+	var selected []Subtest
+	for _, s := range j.Test.Subtests {
+		if slices.Contains(j.Subtests, s.Name) {
+			selected = append(selected, s)
+		}
+	}
+	return selected
+}
+
+func (t Test) timeout() time.Duration {
+	if t.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return t.Timeout
+}

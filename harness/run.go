@@ -1,0 +1,333 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"seatrial/harness/event"
+	"seatrial/internal/schedule"
+	"seatrial/platforms"
+)
+
+// Keep says which machines outlive their attempt.
+type Keep string
+
+// The values of Options.Keep.
+const (
+	KeepNever  Keep = "never"
+	KeepFailed Keep = "failed"
+	KeepAlways Keep = "always"
+)
+
+// Options says how a plan is run. Functions must be set unless their comment
+// says otherwise, and are called from several goroutines.
+type Options struct {
+	// Emit records an event. An error ends the run.
+	Emit func(event.Body) error
+	// ArtifactDir makes the directory of an attempt's artifacts.
+	ArtifactDir func(cell event.Cell, n int) (string, error)
+	// Reproduce is the command line that runs a cell again.
+	Reproduce func(Job) string
+	// Facts keeps what is known of images.
+	Facts FactsCache
+	// Log is for diagnosis.
+	Log *slog.Logger
+
+	// Budget is what machines that run on this host may take of it.
+	Budget *schedule.Budget
+	// Retries is how often a failed cell is tried again to tell flaky from
+	// broken. Errors are retried within a budget of their own.
+	Retries int
+	// Repeat runs each cell so many times, whatever the outcome; 0 means 1.
+	Repeat int
+	// TimeoutScale multiplies every time limit.
+	TimeoutScale float64
+	// FailFast ends the run at the first failure.
+	FailFast bool
+	// Capture writes packet captures beside the artifacts.
+	Capture bool
+	// Drain, when closed, lets running attempts finish and starts no other.
+	Drain <-chan struct{}
+	// OnFailure, when not nil, is called with the machines of a failed
+	// attempt before they are removed.
+	OnFailure func(ctx context.Context, cell event.Cell, machines []platforms.Machine)
+	// Keep leaves machines running for KeepFor; Kept is told the handle by
+	// which they can be entered.
+	Keep    Keep
+	KeepFor time.Duration
+	Kept    func(cell event.Cell, handle string)
+	// Done tells which cells need not be run, since an earlier part of the
+	// run finished them; nil means none. Tried is the number of attempts that
+	// an unfinished cell has had.
+	Done  func(event.Cell) bool
+	Tried func(event.Cell) int
+}
+
+// The retry policy. Numbers are those of a desk and a CI alike: they bound
+// what retries can cost, whatever Options.Retries says.
+const (
+	errorRetries   = 2                // of a cell that ended in an error
+	retryBudget    = 10 * time.Minute // per cell, times the guest's slowness, from its first attempt
+	massacreCutoff = 10               // failed cells after which nothing is retried
+)
+
+// Run runs the jobs and returns how the run ended. The error is not nil when
+// events could not be recorded.
+func Run(ctx context.Context, jobs []Job, o Options) (event.End, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &runner{opts: &o, cancel: cancel, targets: map[platforms.Platform]*target{}, stop: make(chan struct{})}
+	for _, j := range jobs {
+		if r.targets[j.platform] == nil {
+			r.targets[j.platform] = newTarget(j.platform, o.Facts, o.Log)
+		}
+		r.emit(&event.TestPlanned{Cell: j.Cell, Doc: j.Test.Doc, Tags: j.Test.Tags, Subtests: j.subtestNames()})
+	}
+	r.all(ctx, jobs)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end(ctx), r.err
+}
+
+type runner struct {
+	opts    *Options
+	targets map[platforms.Platform]*target
+	cancel  context.CancelCauseFunc
+	stop    chan struct{} // closed when no further job shall start
+
+	mu      sync.Mutex
+	err     error // of recording events
+	failed  int   // cells that ended in a failure
+	stopped bool
+}
+
+// all runs the jobs as the budget admits them. What does not fit is passed
+// over until it does; jobs behind it that fit go first.
+func (r *runner) all(ctx context.Context, jobs []Job) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	pending := slices.Clone(jobs)
+	finished := make(chan struct{}, len(jobs))
+	for len(pending) > 0 && !r.draining(ctx) {
+		i := slices.IndexFunc(pending, func(j Job) bool {
+			if r.opts.Done != nil && r.opts.Done(j.Cell) {
+				wg.Go(func() { finished <- struct{}{} })
+				return true
+			}
+			release, ok := r.opts.Budget.TryAcquire(r.cost(j))
+			if ok {
+				wg.Go(func() {
+					r.job(ctx, j)
+					release()
+					finished <- struct{}{}
+				})
+			}
+			return ok
+		})
+		if i >= 0 {
+			pending = slices.Delete(pending, i, i+1)
+			continue
+		}
+		select {
+		case <-finished:
+		case <-r.opts.Drain:
+		case <-r.stop:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// draining reports whether no further job shall start.
+func (r *runner) draining(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+	case <-r.opts.Drain:
+	case <-r.stop:
+	default:
+		return false
+	}
+	return true
+}
+
+// cost is what a job takes of this host.
+func (r *runner) cost(j Job) schedule.Cost {
+	caps := r.targets[j.platform].caps
+	if !caps.Local || j.Skip != "" {
+		return schedule.Cost{}
+	}
+	memory, cpus := caps.MemoryMiB, caps.CPUs
+	if spec := j.Test.Needs.Spec; spec.MemoryMiB > 0 {
+		memory = spec.MemoryMiB
+	}
+	if spec := j.Test.Needs.Spec; spec.CPUs > 0 {
+		cpus = spec.CPUs
+	}
+	n := max(1, j.Test.Needs.MachineCount())
+	return schedule.Cost{MemoryMiB: n*(memory+machineOverheadMiB) + clusterOverheadMiB, CPUs: float64(n*cpus) / 2}
+}
+
+// What a machine and a cluster take beside the guest's memory, in MiB: QEMU
+// with its translated code, and the process that owns the network.
+const (
+	machineOverheadMiB = 200
+	clusterOverheadMiB = 60
+)
+
+// job runs the attempts of one cell and says how it ended.
+func (r *runner) job(ctx context.Context, j Job) {
+	t := r.targets[j.platform]
+	skip := j.Skip
+	if known := t.facts(); skip == "" && known.Has != nil {
+		if missing := known.Has.Missing(j.Test.Needs.Image...); len(missing) > 0 {
+			skip = lacks("image", missing)
+		}
+	}
+	if skip != "" {
+		r.emit(&event.TestFinished{Cell: j.Cell, Outcome: event.Skip, Message: skip})
+		return
+	}
+	out, attempts := r.attempts(ctx, j, t)
+	if isInterrupted(ctx) && out.Outcome == event.Error {
+		return // The cell stays unfinished: resuming the run tries it again.
+	}
+	done := &event.TestFinished{
+		Cell: j.Cell, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message), Attempts: attempts,
+	}
+	if out.Outcome == event.Fail || out.Outcome == event.Error {
+		done.Reproduce = r.opts.Reproduce(j)
+	}
+	r.emit(done)
+	r.account(out)
+}
+
+// attempts tries a job as often as the policy says. The outcome is that of the
+// last attempt, or with Repeat the worst.
+func (r *runner) attempts(ctx context.Context, j Job, t *target) (out outcome, n int) {
+	began := time.Now()
+	fails, errs := 0, 0
+	if r.opts.Tried != nil {
+		n = r.opts.Tried(j.Cell)
+	}
+	worst := outcome{Outcome: event.Pass}
+	for round := 1; ; round++ {
+		n++
+		out = r.attempt(ctx, j, t, n)
+		if severity(out.Outcome) > severity(worst.Outcome) {
+			worst = out
+		}
+		if r.draining(ctx) {
+			return worst, n
+		}
+		if r.opts.Repeat > 1 {
+			if round < r.opts.Repeat {
+				continue
+			}
+			return worst, n
+		}
+		switch out.Outcome {
+		case event.Fail:
+			fails++
+		case event.Error:
+			errs++
+		default:
+			return out, n
+		}
+		if fails > r.opts.Retries || errs > errorRetries || r.tooMany() || out.Class == event.Harness ||
+			time.Since(began) > time.Duration(float64(retryBudget)*t.slowness()*r.opts.TimeoutScale) {
+			return out, n
+		}
+	}
+}
+
+// severity orders outcomes by how bad they are.
+func severity(o event.Outcome) int {
+	return slices.Index([]event.Outcome{event.Pass, event.Skip, event.Error, event.Fail}, o)
+}
+
+func (r *runner) attempt(ctx context.Context, j Job, t *target, n int) outcome {
+	dir, err := r.opts.ArtifactDir(j.Cell, n)
+	if err != nil {
+		r.emit(&event.AttemptStarted{Cell: j.Cell, N: n, Start: "cold"})
+		out := outcome{Outcome: event.Error, Class: event.Infra, Message: fmt.Sprintf("make artifact directory: %v", err)}
+		r.emit(&event.AttemptFinished{Cell: j.Cell, N: n, Outcome: out.Outcome, Class: out.Class, Message: out.Message, Start: "cold"})
+		return out
+	}
+	a := &attempt{
+		job: j, target: t, n: n, dir: dir, opts: r.opts, record: r.emit,
+		log: r.opts.Log.With("test", j.Cell.Test, "arch", j.Cell.Arch, "attempt", n),
+	}
+	return a.run(ctx)
+}
+
+// account counts failures and ends the run at the first if so asked.
+func (r *runner) account(out outcome) {
+	if out.Outcome != event.Fail {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed++
+	if r.opts.FailFast && !r.stopped {
+		r.stopped = true
+		close(r.stop)
+	}
+}
+
+func (r *runner) tooMany() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed >= massacreCutoff
+}
+
+// emit records an event; the first that cannot be recorded ends the run, since
+// whatever happened after it would be lost.
+func (r *runner) emit(b event.Body) {
+	err := r.opts.Emit(b)
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	first := r.err == nil
+	if first {
+		r.err = err
+	}
+	r.mu.Unlock()
+	if first {
+		r.cancel(fmt.Errorf("record events: %w", err))
+	}
+}
+
+// end says why the run ended. r.mu is held.
+func (r *runner) end(ctx context.Context) event.End {
+	cause := context.Cause(ctx)
+	switch {
+	case r.err != nil:
+		return event.Fault
+	case errors.Is(cause, ErrDeadline):
+		return event.Deadline
+	case cause != nil:
+		return event.Interrupted
+	case r.stopped:
+		return event.FailFast
+	}
+	select {
+	case <-r.opts.Drain:
+		return event.Interrupted
+	default:
+		return event.Complete
+	}
+}
+
+// subtestNames lists the names of the selected subtests.
+func (j Job) subtestNames() []string {
+	var names []string
+	for _, s := range j.subtests() {
+		names = append(names, s.Name)
+	}
+	return names
+}

@@ -1,0 +1,121 @@
+package harness
+
+import (
+	"context"
+	"regexp"
+
+	"seatrial/harness/event"
+)
+
+// Twins returns, for each test that lists sabotage, tests which prove that it
+// can fail. The twin "NAME.sabotage" first runs the test untouched and then,
+// on the same machines, breaks something, runs the part that must notice, and
+// mends it again. A sabotage that cannot be undone gets a twin of its own,
+// "NAME.sabotage.WHAT".
+func Twins(suites []Suite) []Suite {
+	var out []Suite
+	for _, s := range suites {
+		twins := Suite{Name: s.Name, Doc: s.Doc}
+		for _, t := range s.Tests {
+			twins.Tests = append(twins.Tests, t.twins()...)
+		}
+		if len(twins.Tests) > 0 {
+			out = append(out, twins)
+		}
+	}
+	return out
+}
+
+func (t Test) twins() []Test {
+	if len(t.Sabotage) == 0 {
+		return nil
+	}
+	shared := t.twin("sabotage")
+	shared.Subtests = []Subtest{{Name: "untouched", Doc: "The test passes before anything is broken.", Run: t.untouched}}
+	var own []Test
+	for _, s := range t.Sabotage {
+		proof := Subtest{Name: s.Name, Doc: "The test notices what is broken.", Image: t.part(s.Subtest).Image,
+			Run: func(ctx context.Context, parent *T) { t.prove(ctx, parent, s) }}
+		if s.Undo != "" {
+			shared.Subtests = append(shared.Subtests, proof)
+			continue
+		}
+		twin := t.twin("sabotage." + s.Name)
+		twin.Subtests = []Subtest{proof}
+		own = append(own, twin)
+	}
+	return append([]Test{shared}, own...)
+}
+
+// twin is the test under another name and without what it runs.
+func (t Test) twin(suffix string) Test {
+	t.Name += "." + suffix
+	t.Doc = "Proves that " + t.Name + " can fail."
+	t.Timeout = 2 * t.timeout()
+	t.Run, t.Subtests, t.Sabotage = nil, nil, nil
+	return t
+}
+
+// part is the subtest of the given name, or the test itself as one.
+func (t Test) part(name string) Subtest {
+	for _, s := range t.Subtests {
+		if s.Name == name {
+			return s
+		}
+	}
+	return Subtest{Name: t.Name, Run: t.Run}
+}
+
+// untouched runs the whole test within parent.
+func (t Test) untouched(ctx context.Context, parent *T) {
+	parts := t.Subtests
+	if t.Run != nil {
+		parts = []Subtest{t.part("")}
+	}
+	for _, s := range parts {
+		if len(parent.facts.Has.Missing(s.Image...)) > 0 {
+			continue
+		}
+		v := parent.child(ctx, s.Run)
+		if v.err != nil {
+			parent.broken(v.err)
+		}
+		if v.failed {
+			parent.Errorf("%s: %s", s.Name, v.message())
+		}
+	}
+}
+
+// prove breaks the guest, and expects the test to say so.
+func (t Test) prove(ctx context.Context, parent *T, s Sabotage) {
+	m := parent.Machine(0)
+	m.MustRoot(ctx, s.Break)
+	v := parent.child(ctx, t.part(s.Subtest).Run)
+	if s.Undo != "" {
+		m.MustRoot(ctx, s.Undo)
+	}
+	class := s.Class
+	if class == "" {
+		class = event.Assertion
+	}
+	got := classify(observed{verdict: v, answers: true})
+	matched, err := regexp.MatchString(s.Message, got.Message)
+	parent.Check(err)
+	switch {
+	case got.Outcome != event.Fail || got.Class != class:
+		parent.Fatalf("%s was broken by %q, and the test ended as %s/%s instead of fail/%s: %s",
+			t.Name, s.Name, got.Outcome, got.Class, class, got.Message)
+	case !matched:
+		parent.Fatalf("%s was broken by %q, and failed with another message than %q: %s", t.Name, s.Name, s.Message, got.Message)
+	}
+	parent.Logf("noticed: %s", firstLine(got.Message))
+}
+
+// child runs a test function as a part of t, and returns what it said.
+func (t *T) child(ctx context.Context, run func(context.Context, *T)) verdict {
+	c := &T{
+		cell: t.cell, n: t.n, subtest: t.subtest, scale: t.scale, dir: t.dir,
+		cluster: t.cluster, has: t.has, facts: t.facts, emit: t.emit,
+	}
+	return c.call(ctx, run, t.Scale(testGrace))
+}

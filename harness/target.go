@@ -1,0 +1,75 @@
+package harness
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"seatrial/platforms"
+)
+
+// target is a platform with what is known of the guests that it boots.
+type target struct {
+	platform platforms.Platform
+	caps     platforms.Capabilities
+	cache    FactsCache
+	log      *slog.Logger
+
+	mu     sync.Mutex
+	known  Facts // Has is nil until the facts are known
+	factor float64
+}
+
+func newTarget(p platforms.Platform, cache FactsCache, log *slog.Logger) *target {
+	t := &target{platform: p, caps: p.Capabilities(), cache: cache, log: log}
+	if f, ok := cache.Load(t.caps.Image.Digest); ok {
+		t.known = f
+	}
+	return t
+}
+
+// facts returns what is known of the image; Has is nil when nothing is.
+func (t *target) facts() Facts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known
+}
+
+// slowness is the measured slowness of the guests, or a guess before there was
+// one to measure.
+func (t *target) slowness() float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.factor > 0:
+		return t.factor
+	case t.caps.Accel == "tcg":
+		return bootSlowness
+	}
+	return 1
+}
+
+// know asks the first guest of a target for the image's facts and measures its
+// speed; later guests get the answers.
+func (t *target) know(ctx context.Context, g *guest) (Facts, float64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known.Has == nil {
+		f, err := probe(ctx, g.m)
+		if err != nil {
+			return Facts{}, 0, err
+		}
+		t.known = f
+		if err := t.cache.Save(t.caps.Image.Digest, f); err != nil {
+			t.log.Warn("facts of the image are not kept", "err", err)
+		}
+	}
+	if t.factor == 0 {
+		factor, err := measureSlowness(ctx, g.m)
+		if err != nil {
+			return Facts{}, 0, err
+		}
+		t.factor = factor
+	}
+	return t.known, t.factor, nil
+}
