@@ -1,0 +1,47 @@
+# The targets that people may rely on are those of `make help`.
+
+GO       ?= go
+GOFLAGS  := -trimpath
+COMMIT   := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
+LDFLAGS  := -s -w -X seatrial/internal/cli.commit=$(COMMIT)
+BUILD     = CGO_ENABLED=0 $(GO) build -buildvcs=false $(GOFLAGS) -ldflags '$(LDFLAGS)'
+ARCH     := $(shell $(GO) env GOARCH)
+
+.PHONY: help deps build demo test test-all check bench release clean
+
+help: ## say what the targets do
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+deps: ## install what the host lacks, or say what it would install
+	@internal/tools/deps
+
+build: ## bin/seatrial
+	@mkdir -p bin
+	$(BUILD) -o bin/seatrial ./cmd/seatrial
+
+demo: deps build ## boot the reference image and run the default selection on it
+	bin/seatrial image build --arch $(ARCH)
+	bin/seatrial run --arch $(ARCH)
+
+test: deps build ## unit tests with the race detector, then real guests of both architectures
+	$(GO) test -race ./...
+	internal/tools/test-guests short
+
+test-all: deps build ## test, and everything that takes too long for each change
+	$(GO) test -race ./...
+	internal/tools/test-guests all
+
+check: ## format, vet, linters, go.mod, vulnerabilities
+	@internal/tools/check
+
+bench: build ## benchmarks, as ratios where machines differ
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+release: ## static binaries of both architectures and their checksums, in dist/
+	@rm -rf dist && mkdir -p dist
+	GOARCH=amd64 $(BUILD) -o dist/seatrial-linux-amd64 ./cmd/seatrial
+	GOARCH=arm64 $(BUILD) -o dist/seatrial-linux-arm64 ./cmd/seatrial
+	cd dist && sha256sum seatrial-* > SHA256SUMS && cat SHA256SUMS
+
+clean: ## remove what was built here; cached images stay
+	rm -rf bin dist
