@@ -25,55 +25,43 @@ type cluster struct {
 	c platforms.Cluster
 
 	mu        sync.Mutex
-	guests    []*guest
-	booted    int
+	guests    []*guest // by number; nil until the machine runs
 	listeners []net.Listener
 }
 
-// live lists the machines in the order in which they were asked for.
+// live lists the machines that run, in the order in which they were asked for.
 func (c *cluster) live() []*guest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.guests)
+	return slices.DeleteFunc(slices.Clone(c.guests), func(g *guest) bool { return g == nil })
+}
+
+// number makes room for n further machines and returns the number of the
+// first.
+func (c *cluster) number(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.guests = append(c.guests, make([]*guest, n)...)
+	return len(c.guests) - n
 }
 
 // bootAll starts the machines that the test needs, all at once.
 func (c *cluster) bootAll(ctx context.Context) error {
 	n := c.a.job.Test.Needs.MachineCount()
-	guests := make([]*guest, n)
+	first := c.number(n)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range n {
-		group.Go(func() (err error) {
-			guests[i], err = c.start(ctx, platforms.MachineSpec{}, i)
+		group.Go(func() error {
+			_, err := c.start(ctx, platforms.MachineSpec{}, first+i)
 			return err
 		})
 	}
-	err := group.Wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, g := range guests {
-		if g != nil {
-			c.guests = append(c.guests, g)
-		}
-	}
-	c.booted = n
-	return err
+	return group.Wait()
 }
 
 // boot starts a further machine.
 func (c *cluster) boot(ctx context.Context, spec platforms.MachineSpec) (*guest, error) {
-	c.mu.Lock()
-	i := c.booted
-	c.booted++
-	c.mu.Unlock()
-	g, err := c.start(ctx, spec, i)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.guests = append(c.guests, g)
-	return g, nil
+	return c.start(ctx, spec, c.number(1))
 }
 
 // start boots machine i and returns when its system is up.
@@ -93,6 +81,9 @@ func (c *cluster) start(ctx context.Context, spec platforms.MachineSpec, i int) 
 		return nil, fmt.Errorf("after %s of at most %s: %w", time.Since(began).Round(time.Second), budget.Round(time.Second), err)
 	}
 	g.attach(ctx, m)
+	c.mu.Lock()
+	c.guests[i] = g
+	c.mu.Unlock()
 	if err := g.settle(bootCtx); err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func Run(ctx context.Context, jobs []Job, o Options) (event.End, error) {
 	r.all(ctx, jobs)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.end(ctx), r.err
+	return r.end(ctx, len(jobs)), r.err
 }
 
 type runner struct {
@@ -103,6 +103,7 @@ type runner struct {
 	mu      sync.Mutex
 	err     error // of recording events
 	failed  int   // cells that ended in a failure
+	settled int   // cells that need not be run any more
 	stopped bool
 }
 
@@ -111,12 +112,15 @@ type runner struct {
 func (r *runner) all(ctx context.Context, jobs []Job) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	pending := slices.Clone(jobs)
 	finished := make(chan struct{}, len(jobs))
-	for len(pending) > 0 && !r.draining(ctx) {
-		i := slices.IndexFunc(pending, func(j Job) bool {
+	pending := slices.Clone(jobs)
+	for !r.draining(ctx) {
+		pending = slices.DeleteFunc(pending, func(j Job) bool {
+			if r.draining(ctx) {
+				return false
+			}
 			if r.opts.Done != nil && r.opts.Done(j.Cell) {
-				wg.Go(func() { finished <- struct{}{} })
+				r.settle()
 				return true
 			}
 			release, ok := r.opts.Budget.TryAcquire(r.cost(j))
@@ -129,9 +133,8 @@ func (r *runner) all(ctx context.Context, jobs []Job) {
 			}
 			return ok
 		})
-		if i >= 0 {
-			pending = slices.Delete(pending, i, i+1)
-			continue
+		if len(pending) == 0 {
+			return
 		}
 		select {
 		case <-finished:
@@ -189,6 +192,7 @@ func (r *runner) job(ctx context.Context, j Job) {
 	}
 	if skip != "" {
 		r.emit(&event.TestFinished{Cell: j.Cell, Outcome: event.Skip, Message: skip})
+		r.settle()
 		return
 	}
 	out, attempts := r.attempts(ctx, j, t)
@@ -202,7 +206,15 @@ func (r *runner) job(ctx context.Context, j Job) {
 		done.Reproduce = r.opts.Reproduce(j)
 	}
 	r.emit(done)
+	r.settle()
 	r.account(out)
+}
+
+// settle counts a cell that is done with.
+func (r *runner) settle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settled++
 }
 
 // attempts tries a job as often as the policy says. The outcome is that of the
@@ -302,25 +314,20 @@ func (r *runner) emit(b event.Body) {
 	}
 }
 
-// end says why the run ended. r.mu is held.
-func (r *runner) end(ctx context.Context) event.End {
+// end says why a run of so many jobs ended. r.mu is held.
+func (r *runner) end(ctx context.Context, jobs int) event.End {
 	cause := context.Cause(ctx)
 	switch {
 	case r.err != nil:
 		return event.Fault
+	case r.settled == jobs:
+		return event.Complete
 	case errors.Is(cause, ErrDeadline):
 		return event.Deadline
-	case cause != nil:
-		return event.Interrupted
-	case r.stopped:
+	case r.stopped && cause == nil:
 		return event.FailFast
 	}
-	select {
-	case <-r.opts.Drain:
-		return event.Interrupted
-	default:
-		return event.Complete
-	}
+	return event.Interrupted
 }
 
 // subtestNames lists the names of the selected subtests.

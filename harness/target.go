@@ -15,9 +15,10 @@ type target struct {
 	cache    FactsCache
 	log      *slog.Logger
 
+	asking sync.Mutex // held while a guest is asked
 	mu     sync.Mutex
-	known  Facts // Has is nil until the facts are known
-	factor float64
+	known  Facts   // Has is nil until the facts are known
+	factor float64 // 0 until the slowness is measured
 }
 
 func newTarget(p platforms.Platform, cache FactsCache, log *slog.Logger) *target {
@@ -52,24 +53,42 @@ func (t *target) slowness() float64 {
 // know asks the first guest of a target for the image's facts and measures its
 // speed; later guests get the answers.
 func (t *target) know(ctx context.Context, g *guest) (Facts, float64, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.known.Has == nil {
-		f, err := probe(ctx, g.m)
-		if err != nil {
+	t.asking.Lock()
+	defer t.asking.Unlock()
+	if t.facts().Has == nil {
+		if err := t.learn(ctx, g.m); err != nil {
 			return Facts{}, 0, err
 		}
-		t.known = f
-		if err := t.cache.Save(t.caps.Image.Digest, f); err != nil {
-			t.log.Warn("facts of the image are not kept", "err", err)
-		}
 	}
-	if t.factor == 0 {
+	if !t.measured() {
 		factor, err := measureSlowness(ctx, g.m)
 		if err != nil {
 			return Facts{}, 0, err
 		}
+		t.mu.Lock()
 		t.factor = factor
+		t.mu.Unlock()
 	}
-	return t.known, t.factor, nil
+	return t.facts(), t.slowness(), nil
+}
+
+func (t *target) measured() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.factor > 0
+}
+
+// learn probes the image and keeps what it has found out.
+func (t *target) learn(ctx context.Context, m platforms.Machine) error {
+	f, err := probe(ctx, m)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.known = f
+	t.mu.Unlock()
+	if err := t.cache.Save(t.caps.Image.Digest, f); err != nil {
+		t.log.Warn("facts of the image are not kept", "err", err)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"seatrial/harness/event"
+	"seatrial/internal/consolecheck"
 	"seatrial/internal/provision"
 	"seatrial/platforms"
 )
@@ -175,6 +176,9 @@ func (t Test) validate() error {
 		bad("user data: %w", err)
 	}
 	errs = append(errs, checkImageCapabilities(t.Needs.Image))
+	if err := (consolecheck.Config{Exempt: t.Needs.Exempt}).Validate(); err != nil {
+		bad("exempt rules: %w", err)
+	}
 	for _, s := range t.Sabotage {
 		if !names[s.Subtest] {
 			bad("sabotage %s: no subtest %q", s.Name, s.Subtest)
