@@ -81,6 +81,9 @@ func (o Options) result(ctx context.Context, path string) (Result, error) {
 }
 
 func build(ctx context.Context, o Options) (string, error) {
+	if err := debian.CheckArch(o.Arch); err != nil {
+		return "", err
+	}
 	recipe, err := debian.RecipeHash()
 	if err != nil {
 		return "", err

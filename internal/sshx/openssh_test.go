@@ -202,13 +202,13 @@ func openSSHShell(t *testing.T, c *Client) {
 	if c.cfg.User != "root" {
 		t.Skip("an OpenSSH server without privileges makes no terminals")
 	}
-	resized := make(chan Size, 1)
-	resized <- Size{100, 40}
+	resized := make(chan platforms.Size, 1)
+	resized <- platforms.Size{Columns: 100, Rows: 40}
 	var out bytes.Buffer
 	stdin := strings.NewReader("stty size; while [ \"$(stty size)\" != \"40 100\" ]; do sleep 0.1; done; echo resi''zed; exit 4\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	result, err := c.Shell(ctx, stdin, &out, &out, &Terminal{Name: "dumb", Size: Size{80, 24}, Resized: resized})
+	result, err := c.Shell(ctx, stdin, &out, &out, &platforms.Terminal{Name: "dumb", Size: platforms.Size{Columns: 80, Rows: 24}, Resized: resized})
 	if err != nil || result.ExitCode != 4 || !strings.Contains(out.String(), "resized") {
 		t.Errorf("result %+v, %v, output %q", result, err, out.String())
 	}

@@ -219,22 +219,22 @@ func TestShell(t *testing.T) {
 	s := newServer(t)
 	c := s.connect()
 	in, feed := io.Pipe()
-	resized := make(chan Size)
+	resized := make(chan platforms.Size)
 	ended := make(chan platforms.Result, 1)
 	var out bytes.Buffer
 	go func() {
 		result, err := c.Shell(t.Context(), in, &out, &out,
-			&Terminal{Name: "xterm", Size: Size{80, 24}, Resized: resized})
+			&platforms.Terminal{Name: "xterm", Size: platforms.Size{Columns: 80, Rows: 24}, Resized: resized})
 		if err != nil {
 			t.Error(err)
 		}
 		ended <- result
 	}()
-	if got := <-s.resize; got != (Size{80, 24}) {
+	if got := <-s.resize; got != (platforms.Size{Columns: 80, Rows: 24}) {
 		t.Errorf("terminal of %v", got)
 	}
-	resized <- Size{132, 50}
-	if got := <-s.resize; got != (Size{132, 50}) {
+	resized <- platforms.Size{Columns: 132, Rows: 50}
+	if got := <-s.resize; got != (platforms.Size{Columns: 132, Rows: 50}) {
 		t.Errorf("resized to %v", got)
 	}
 	fmt.Fprintln(feed, "echo $((6 * 7)); exit 5")

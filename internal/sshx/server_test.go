@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"seatrial/platforms"
 )
 
 // server is an SSH server that runs what it is told with /bin/sh on this host,
@@ -34,7 +36,7 @@ type server struct {
 	deny   atomic.Int32                                  // logins still to be refused
 	deaf   atomic.Bool                                   // leave global requests without an answer
 	handle func(line string, ch ssh.Channel) (done bool) // replaces a command
-	resize chan Size
+	resize chan platforms.Size
 
 	mu    sync.Mutex
 	ln    net.Listener
@@ -62,7 +64,7 @@ func newServer(t *testing.T) *server {
 	checkGoroutines(t)
 	s := &server{
 		t: t, signer: newSigner(t), login: newSigner(t), tmp: t.TempDir(),
-		resize: make(chan Size, 10), conns: map[net.Conn]bool{},
+		resize: make(chan platforms.Size, 10), conns: map[net.Conn]bool{},
 	}
 	sudo := "#!/bin/sh\n[ \"$1\" = -n ] || exit 1\nshift\nexec \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(s.tmp, "sudo"), []byte(sudo), 0o755); err != nil {
@@ -223,7 +225,7 @@ func (s *server) session(ch ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
-func sizeOf(r *ssh.Request) Size {
+func sizeOf(r *ssh.Request) platforms.Size {
 	if r.Type == "pty-req" {
 		var msg struct {
 			Term                         string
@@ -231,11 +233,11 @@ func sizeOf(r *ssh.Request) Size {
 			Modes                        string
 		}
 		_ = ssh.Unmarshal(r.Payload, &msg)
-		return Size{int(msg.Columns), int(msg.Rows)}
+		return platforms.Size{Columns: int(msg.Columns), Rows: int(msg.Rows)}
 	}
 	var msg struct{ Columns, Rows, Width, Height uint32 }
 	_ = ssh.Unmarshal(r.Payload, &msg)
-	return Size{int(msg.Columns), int(msg.Rows)}
+	return platforms.Size{Columns: int(msg.Columns), Rows: int(msg.Rows)}
 }
 
 // command is the process for a line; an empty one is a shell that reads its

@@ -10,21 +10,10 @@ import (
 	"seatrial/platforms"
 )
 
-// Size is the size of a terminal in characters.
-type Size struct{ Columns, Rows int }
-
-// Terminal describes the terminal that a shell talks to.
-type Terminal struct {
-	Name string // as in $TERM
-	Size Size
-	// Resized, when not nil, delivers the new size after each change.
-	Resized <-chan Size
-}
-
 // Shell runs the user's login shell until it ends, on a terminal of the guest
 // when term is not nil. The caller puts its own terminal into raw mode. The
 // result has no output; errors are those of Run.
-func (c *Client) Shell(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, term *Terminal) (platforms.Result, error) {
+func (c *Client) Shell(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, term *platforms.Terminal) (platforms.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := streams{stdin: stdin, stdout: stdout, stderr: stderr}
@@ -44,7 +33,7 @@ func (c *Client) Shell(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 
 // requestTerminal asks for a terminal that follows the size of term until ctx
 // ends.
-func requestTerminal(ctx context.Context, sess *ssh.Session, term *Terminal) error {
+func requestTerminal(ctx context.Context, sess *ssh.Session, term *platforms.Terminal) error {
 	const baud = 38400 // of no effect; what a pseudo-terminal reports
 	modes := ssh.TerminalModes{ssh.ECHO: 1, ssh.TTY_OP_ISPEED: baud, ssh.TTY_OP_OSPEED: baud}
 	if err := sess.RequestPty(term.Name, term.Size.Rows, term.Size.Columns, modes); err != nil {

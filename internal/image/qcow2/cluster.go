@@ -1,6 +1,7 @@
 package qcow2
 
 import (
+	"bytes"
 	"compress/flate"
 	"fmt"
 	"io"
@@ -57,8 +58,9 @@ const maxWindow = 8 << 20
 
 // unpack fills dst with the start of what packed unpacks to. Behind it may be
 // whatever the rest of the last sector holds.
-func (u *unpacker) unpack(dst []byte, packed io.Reader) error {
+func (u *unpacker) unpack(dst, packed []byte) error {
 	var from io.Reader
+	in := bytes.NewReader(packed)
 	switch u.compression {
 	case Zstd:
 		if u.zstd == nil {
@@ -69,14 +71,14 @@ func (u *unpacker) unpack(dst []byte, packed io.Reader) error {
 			}
 			u.zstd = d
 		}
-		if err := u.zstd.Reset(packed); err != nil {
+		if err := u.zstd.Reset(in); err != nil {
 			return err
 		}
 		from = u.zstd
 	default:
 		if u.flate == nil {
-			u.flate = flate.NewReader(packed)
-		} else if err := u.flate.(flate.Resetter).Reset(packed, nil); err != nil {
+			u.flate = flate.NewReader(in)
+		} else if err := u.flate.(flate.Resetter).Reset(in, nil); err != nil {
 			return err
 		}
 		from = u.flate

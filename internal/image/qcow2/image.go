@@ -153,7 +153,10 @@ func (img *Image) unpack(entry uint64, c cluster) ([]byte, error) {
 		return nil, fmt.Errorf("%w: compressed cluster at %#x, beyond the %d bytes of the file", ErrTruncated, c.offset, img.fileSize)
 	}
 	// The length is in whole sectors, of which the file may lack the end.
-	packed := io.NewSectionReader(img.file, c.offset, min(c.length, img.fileSize-c.offset))
+	packed := make([]byte, min(c.length, img.fileSize-c.offset))
+	if err := img.readFull(packed, c.offset); err != nil {
+		return nil, err
+	}
 	data := img.unpacked.room(img.header.ClusterSize)
 	if err := img.unpacker.unpack(data, packed); err != nil {
 		kind := ErrCorrupt

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seatrial/internal/image"
+)
+
+func (a *app) imageCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "image", Short: "Build, fetch and look at images", Args: args(cobra.NoArgs)}
+	cmd.AddCommand(a.imageBuildCommand(), a.imageFetchCommand(), a.imageVerifyCommand(), a.imageInfoCommand())
+	return cmd
+}
+
+func (a *app) imageBuildCommand() *cobra.Command {
+	var archs []string
+	cmd := &cobra.Command{
+		Use: "build", Short: "Build the reference image, unless it is there", Args: args(cobra.NoArgs),
+		Long: `Build the reference image of the given architectures from the distribution's
+packages, and print its path. It is kept in the user's cache directory, by recipe
+and package versions; what is there is not built again.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := a.interruptible(cmd.Context())
+			defer stop()
+			for _, arch := range archs {
+				if err := (&targetFlags{platforms: []string{"qemu"}, archs: []string{arch}, accel: "auto"}).check(); err != nil {
+					return err
+				}
+				r, err := image.Build(ctx, a.buildOptions(arch))
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), r.Path)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringSliceVar(&archs, "arch", []string{runtime.GOARCH}, "amd64, arm64 or both, separated by a comma")
+	return cmd
+}
+
+// buildOptions says where the reference image is built, and shows how far it
+// has come.
+func (a *app) buildOptions(arch string) image.Options {
+	began := time.Now()
+	last := ""
+	return image.Options{
+		Arch: arch, CacheDir: a.cacheDir("images"),
+		Progress: func(step string, _, _ int) {
+			if step != last {
+				last = step
+				fmt.Fprintf(a.env.Stderr, "image %s: %4.0fs %s\n", arch, time.Since(began).Seconds(), step)
+			}
+		},
+	}
+}
+
+func (a *app) imageFetchCommand() *cobra.Command {
+	var sha256 string
+	cmd := &cobra.Command{
+		Use: "fetch PATH|URL", Short: "Fetch an image into the cache", Args: args(cobra.ExactArgs(1)),
+		Long: `Fetch an image, unpack it if it is compressed, and print the path at which it can
+be used. With --sha256 the bytes that are fetched must have that digest.`,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			ctx, stop := a.interruptible(cmd.Context())
+			defer stop()
+			path, err := a.fetch(ctx, words[0], sha256)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), path)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&sha256, "sha256", "", "digest, as 64 hexadecimal digits")
+	return cmd
+}
+
+func (a *app) fetch(ctx context.Context, source, sha256 string) (string, error) {
+	path, err := image.Fetch(ctx, image.FetchOptions{Source: source, SHA256: sha256, CacheDir: a.cacheDir("images")})
+	return path, imageError(source, err)
+}
+
+// imageError makes an error about what the user gave as an image wrong use;
+// trouble of the host or the network is not.
+func imageError(source string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var digest *image.DigestError
+	wrong := errors.Is(err, fs.ErrNotExist) || errors.Is(err, image.ErrNotImage) || errors.Is(err, image.ErrBadSource) || errors.As(err, &digest)
+	err = fmt.Errorf("image %s: %w", source, err)
+	if wrong {
+		return usage(err)
+	}
+	return err
+}
+
+func (a *app) imageVerifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "verify PATH", Short: "Look whether a file is a whole image", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			info, err := image.Inspect(words[0])
+			if err != nil {
+				return imageError(words[0], err)
+			}
+			arch := info.Arch
+			if arch == "" {
+				arch = "of unknown architecture"
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s disk of %d MiB, %s\n", words[0], info.Format, info.VirtualSize>>20, arch)
+			return err
+		},
+	}
+}
+
+func (a *app) imageInfoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "info", Short: "Say what the image cache holds", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir := a.cacheDir("images")
+			return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil
+				}
+				if err != nil || d.IsDir() || filepath.Ext(path) != ".qcow2" {
+					return err
+				}
+				st, err := os.Stat(path)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%6d MiB  %s  %s\n", st.Size()>>20, st.ModTime().Format("2006-01-02 15:04"), path)
+				return err
+			})
+		},
+	}
+}

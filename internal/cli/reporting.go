@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"seatrial/harness/event"
+	"seatrial/internal/gate"
+	"seatrial/internal/rollup"
+	"seatrial/internal/runstore"
+	"seatrial/reports"
+	"seatrial/reports/console"
+)
+
+// reporter turns the events of a run into what people and machines read: the
+// terminal, and the files of the run directory, which are written anew after
+// each test.
+type reporter struct {
+	store   *runstore.Store
+	policy  rollup.Policy
+	copies  map[string]string // format to the path of an extra copy
+	console *console.Console
+	stop    func() // of the animation
+
+	mu   sync.Mutex
+	fold *rollup.Fold
+	err  error // the first of a report
+
+	dirty chan struct{} // holds a token when a report is out of date
+	done  sync.WaitGroup
+}
+
+// newReporter subscribes to the run's events.
+func (r *run) newReporter() (*reporter, error) {
+	out := r.env.Stdout
+	if r.flags.events == "-" {
+		out = r.env.Stderr
+	}
+	rep := &reporter{
+		store: r.store, policy: rollup.Policy{Required: r.required}, fold: rollup.New(),
+		console: console.New(out, console.ForFile(out, r.env.Getenv("NO_COLOR") != "")),
+		copies:  map[string]string{"junit": r.flags.junit, "tap": r.flags.tap, "json": r.flags.json},
+		dirty:   make(chan struct{}, 1),
+	}
+	if r.resumed {
+		for e, err := range runstore.Read(r.store.Dir()) {
+			if err != nil {
+				return nil, err
+			}
+			rep.fold.Add(e)
+			rep.console.Past(e)
+		}
+	}
+	if r.flags.events == "-" {
+		r.store.Subscribe("events on standard output", func(e event.Event) error { return event.Encode(r.env.Stdout, e) })
+	}
+	r.store.Subscribe("terminal", rep.console.Event)
+	r.store.Subscribe("reports", rep.take)
+	ctx, cancel := context.WithCancel(context.Background())
+	rep.done.Go(func() { rep.write(ctx) })
+	rep.done.Go(func() {
+		if err := rep.console.Animate(ctx); err != nil {
+			rep.fail(err)
+		}
+	})
+	rep.stop = cancel
+	return rep, nil
+}
+
+func (r *reporter) take(e event.Event) error {
+	r.mu.Lock()
+	r.fold.Add(e)
+	r.mu.Unlock()
+	if _, ok := e.Body.(*event.TestFinished); ok {
+		select {
+		case r.dirty <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// write keeps the files up to date until ctx ends. Tests that finish while
+// files are being written share the next writing.
+func (r *reporter) write(ctx context.Context) {
+	for {
+		select {
+		case <-r.dirty:
+			if err := r.files(r.result()); err != nil {
+				r.fail(err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *reporter) files(result rollup.Result) error {
+	return writeReports(r.store.Dir(), result, r.copies)
+}
+
+// result is the judged result so far.
+func (r *reporter) result() rollup.Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return judged(r.fold, r.policy)
+}
+
+func judged(fold *rollup.Fold, policy rollup.Policy) rollup.Result {
+	result := rollup.Judge(fold.Result(), policy)
+	result.Gate = gate.Judge(result)
+	return result
+}
+
+// writeReports writes the result in every format into a run directory, and the
+// extra copies, which are given as paths by the name of their format.
+func writeReports(dir string, result rollup.Result, copies map[string]string) error {
+	errs := []error{reports.WriteAll(result, func(name string, content func(io.Writer) error) error {
+		return runstore.WriteFile(filepath.Join(dir, name), content)
+	})}
+	for name, path := range copies {
+		if path == "" {
+			continue
+		}
+		f, err := reports.Find(name)
+		if err == nil {
+			err = f.Save(path, result, runstore.WriteFile)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// htmlReport is the path of a run's report for people.
+func htmlReport(dir string) string { return filepath.Join(dir, "report.html") }
+
+func (r *reporter) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// finish writes the last state of every report and the summary.
+func (r *reporter) finish() (rollup.Result, error) {
+	r.stop()
+	r.done.Wait()
+	result := r.result()
+	err := r.files(result)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return result, errors.Join(r.err, err, r.console.Summary(result, r.store.Dir(), htmlReport(r.store.Dir())))
+}
+
+// note prints a line that is for the person at the terminal only.
+func (r *reporter) note(text string) {
+	if err := r.console.Note(time.Now(), text); err != nil {
+		r.fail(err)
+	}
+}
+
+// pause lets something else have the terminal until resume is called.
+func (r *reporter) pause() (resume func()) {
+	again, err := r.console.Pause()
+	if err != nil {
+		r.fail(err)
+	}
+	return func() {
+		if err := again(); err != nil {
+			r.fail(err)
+		}
+	}
+}
+
+// load reads a run directory and judges it.
+func load(dir string, policy rollup.Policy) (rollup.Result, error) {
+	fold := rollup.New()
+	for e, err := range runstore.Read(dir) {
+		if err != nil {
+			return rollup.Result{}, err
+		}
+		fold.Add(e)
+	}
+	return judged(fold, policy), nil
+}

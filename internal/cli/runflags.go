@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"seatrial/harness"
+	"seatrial/harness/event"
+)
+
+// targetFlags choose what is booted and where. Several commands have them.
+type targetFlags struct {
+	platforms []string
+	archs     []string
+	images    []string
+	accel     string
+	firmware  string
+}
+
+func (f *targetFlags) register(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&f.platforms, "platform", []string{"qemu"}, "where to run: qemu")
+	fs.StringSliceVar(&f.archs, "arch", []string{runtime.GOARCH}, "amd64, arm64 or both, separated by a comma")
+	fs.StringSliceVar(&f.images, "image", nil, "path or URL of the image, as ARCH=PATH where there are several; \"#sha256:HEX\" after it is checked (default: the reference image, built on first use)")
+	fs.StringVar(&f.accel, "accel", "auto", "kvm, tcg, or auto: KVM where it is proven to work")
+}
+
+func (f *targetFlags) check() error {
+	for _, p := range f.platforms {
+		if p != "qemu" {
+			return usagef("--platform %s: this build has: qemu", p)
+		}
+	}
+	for _, a := range f.archs {
+		if a != "amd64" && a != "arm64" {
+			return usagef("--arch %s: want amd64 or arm64", a)
+		}
+	}
+	if !slices.Contains([]string{"auto", "kvm", "tcg"}, f.accel) {
+		return usagef("--accel %s: want auto, kvm or tcg", f.accel)
+	}
+	f.archs = unique(f.archs)
+	return nil
+}
+
+// unique drops repeated words and keeps the order.
+func unique(words []string) []string {
+	var out []string
+	for _, w := range words {
+		if !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// imageFor returns the image that the user chose for an architecture; empty
+// means the reference image.
+func (f *targetFlags) imageFor(arch string) (string, error) {
+	var plain, byArch string
+	for _, word := range f.images {
+		if a, path, ok := strings.Cut(word, "="); ok && (a == "amd64" || a == "arm64") {
+			if a == arch {
+				byArch = path
+			}
+			continue
+		}
+		plain = word
+	}
+	if byArch != "" {
+		return byArch, nil
+	}
+	if plain != "" && len(f.archs) > 1 {
+		return "", usagef("--image %s: with several architectures, say of which it is: --image arm64=%s", plain, plain)
+	}
+	return plain, nil
+}
+
+// runFlags are the flags of `run`.
+type runFlags struct {
+	targetFlags
+	parallel     string
+	required     []string
+	retries      int
+	timeoutScale float64
+	seed         uint64
+	shard        string
+	repeat       int
+	failFast     bool
+	shellOnFail  bool
+	lastFailed   bool
+	maxDuration  time.Duration
+	keep         string
+	keepFor      time.Duration
+	out          string
+	resume       string
+	junit        string
+	tap          string
+	json         string
+	events       string
+	capture      bool
+	sabotage     bool
+}
+
+func (f *runFlags) register(fs *pflag.FlagSet) {
+	f.targetFlags.register(fs)
+	fs.StringVar(&f.parallel, "parallel", "auto", "tests at once; auto admits by memory and CPUs")
+	fs.StringArrayVar(&f.required, "required", nil, "file of tests that must have run, a line each; repeatable")
+	fs.IntVar(&f.retries, "retries", 1, "tries after a failure, to tell flaky from broken")
+	fs.Float64Var(&f.timeoutScale, "timeout-scale", 1, "factor for every time limit")
+	fs.Uint64Var(&f.seed, "seed", 0, "shuffle the order; 0 keeps it alphabetical")
+	fs.StringVar(&f.shard, "shard", "", "run part I of N, as I/N")
+	fs.IntVar(&f.repeat, "repeat", 1, "run each test so many times")
+	fs.BoolVar(&f.failFast, "fail-fast", false, "start nothing more after the first failure")
+	fs.BoolVar(&f.shellOnFail, "shell-on-fail", false, "stop at a failure with a shell in the machine")
+	fs.BoolVar(&f.lastFailed, "last-failed", false, "the tests that failed in runs/latest")
+	fs.DurationVar(&f.maxDuration, "max-duration", 0, "end the run as unknown after this time")
+	fs.StringVar(&f.keep, "keep", "never", "machines left running: never, failed or always")
+	fs.DurationVar(&f.keepFor, "keep-for", time.Hour, "how long kept machines stay")
+	fs.StringVar(&f.out, "out", "", "run directory (default runs/TIME-ID)")
+	fs.StringVar(&f.resume, "resume", "", "go on with the run in this directory")
+	fs.StringVar(&f.junit, "junit", "", "extra copy of junit.xml")
+	fs.StringVar(&f.tap, "tap", "", "extra copy of report.tap")
+	fs.StringVar(&f.json, "json", "", "extra copy of report.json")
+	fs.StringVar(&f.events, "events", "", "\"-\" writes the events to standard output, an object a line")
+	fs.BoolVar(&f.capture, "pcap", false, "keep packet captures beside the artifacts")
+	fs.BoolVar(&f.sabotage, "sabotage", false, "run the twins that prove that the tests can fail")
+}
+
+func (f *runFlags) check() error {
+	if err := f.targetFlags.check(); err != nil {
+		return err
+	}
+	var errs []error
+	if f.parallel != "auto" {
+		if n, err := strconv.Atoi(f.parallel); err != nil || n < 1 {
+			errs = append(errs, fmt.Errorf("--parallel %s: want a number from 1 on, or auto", f.parallel))
+		}
+	}
+	if f.timeoutScale <= 0 {
+		errs = append(errs, fmt.Errorf("--timeout-scale %g: want a number above 0", f.timeoutScale))
+	}
+	if f.retries < 0 || f.repeat < 1 {
+		errs = append(errs, errors.New("--retries counts from 0 and --repeat from 1"))
+	}
+	if _, err := f.shardOf(); err != nil {
+		errs = append(errs, err)
+	}
+	switch harness.Keep(f.keep) {
+	case harness.KeepNever, harness.KeepFailed, harness.KeepAlways:
+	default:
+		errs = append(errs, fmt.Errorf("--keep %s: want never, failed or always", f.keep))
+	}
+	if f.out != "" && f.resume != "" {
+		errs = append(errs, errors.New("--out and --resume exclude each other: a resumed run stays in its directory"))
+	}
+	if f.events != "" && f.events != "-" {
+		errs = append(errs, fmt.Errorf("--events %s: only \"-\" is known; the stream is also in the run directory", f.events))
+	}
+	return usage(errors.Join(errs...))
+}
+
+func (f *runFlags) shardOf() (*event.Shard, error) {
+	if f.shard == "" {
+		return nil, nil
+	}
+	i, n, ok := strings.Cut(f.shard, "/")
+	part, err := strconv.Atoi(i)
+	of, err2 := strconv.Atoi(n)
+	if !ok || err != nil || err2 != nil || part < 1 || part > of {
+		return nil, fmt.Errorf("--shard %s: want I/N with I from 1 to N", f.shard)
+	}
+	return &event.Shard{I: part, N: of}, nil
+}
+
+// slots is the number of tests at once; 0 means as many as the host admits.
+func (f *runFlags) slots() int {
+	n, _ := strconv.Atoi(f.parallel) // "auto" is 0; check saw to the rest
+	return n
+}

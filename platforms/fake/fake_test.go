@@ -1,0 +1,45 @@
+package fake
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"seatrial/platforms"
+	"seatrial/platforms/platformtest"
+)
+
+// bootTime is how long the machines of the conformance suite take to boot, some
+// of which are not given as much.
+const bootTime = 5 * time.Millisecond
+
+func TestConformance(t *testing.T) {
+	for name, without := range map[string][]platforms.Capability{
+		"all": nil,
+		"few": {
+			platforms.ExtraDisks, platforms.GrowDisk, platforms.FirmwareBIOS, platforms.FirmwareUEFI, platforms.MultiMachine,
+			platforms.Fixtures, platforms.Impair,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			platformtest.Run(t, func(*testing.T) platformtest.Harness {
+				p := New(Options{
+					Capabilities: func(c *platforms.Capabilities) {
+						for _, w := range without {
+							delete(c.Has, w)
+						}
+					},
+					Boot: func(ctx context.Context, _ *Machine, _ platforms.MachineSpec) error {
+						select {
+						case <-time.After(bootTime):
+							return nil
+						case <-ctx.Done():
+							return context.Cause(ctx)
+						}
+					},
+				})
+				return platformtest.Harness{Platform: p, BootTime: 10 * time.Second, CommandTime: 5 * time.Second}
+			})
+		})
+	}
+}

@@ -1,0 +1,17 @@
+// Package suites holds the catalogue: the one list of all suites. A new suite
+// is a directory and a line here.
+package suites
+
+import (
+	"seatrial/harness"
+	"seatrial/suites/basic"
+	"seatrial/suites/selftest"
+)
+
+// All returns every suite, in alphabetical order.
+func All() []harness.Suite {
+	return []harness.Suite{
+		basic.Suite(),
+		selftest.Suite(),
+	}
+}
