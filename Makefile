@@ -1,10 +1,9 @@
 # The targets that people may rely on are those of `make help`.
 
 GO       ?= go
-GOFLAGS  := -trimpath
 COMMIT   := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 LDFLAGS  := -s -w -X seatrial/internal/cli.commit=$(COMMIT)
-BUILD     = CGO_ENABLED=0 $(GO) build -buildvcs=false $(GOFLAGS) -ldflags '$(LDFLAGS)'
+BUILD     = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)'
 ARCH     := $(shell $(GO) env GOARCH)
 
 .PHONY: help deps build demo test test-all check bench release clean
@@ -23,13 +22,19 @@ demo: deps build ## boot the reference image and run the default selection on it
 	bin/seatrial image build --arch $(ARCH)
 	bin/seatrial run --arch $(ARCH)
 
-test: deps build ## unit tests with the race detector, then real guests of both architectures
+test: deps images ## unit tests with the race detector, then real guests of both architectures
 	$(GO) test -race ./...
-	internal/tools/test-guests short
+	$(GO) test ./internal/e2e -run TestGuests -guests short -v -timeout 50m
 
-test-all: deps build ## test, and everything that takes too long for each change
+test-all: deps images ## test, and everything that takes too long for each change
 	$(GO) test -race ./...
-	internal/tools/test-guests all
+	$(GO) test ./platforms/qemu -run TestConformance -timeout 2h -v \
+		-guests amd64=$$(bin/seatrial image build --arch amd64),arm64=$$(bin/seatrial image build --arch arm64)
+	$(GO) test ./internal/e2e -run TestGuests -guests all -v -timeout 5h
+
+.PHONY: images
+images: build
+	bin/seatrial image build --arch amd64,arm64
 
 check: ## format, vet, linters, go.mod, vulnerabilities
 	@internal/tools/check

@@ -40,6 +40,9 @@ patterns, every test runs that is not tagged needs-internet, slow or destructive
 The first interrupt lets running tests finish; the second tears down now. An
 interrupted run can be gone on with by --resume.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
+			if err := applyConfig(cmd.Flags(), f.config); err != nil {
+				return err
+			}
 			if err := f.check(); err != nil {
 				return err
 			}

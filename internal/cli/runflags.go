@@ -21,7 +21,6 @@ type targetFlags struct {
 	archs     []string
 	images    []string
 	accel     string
-	firmware  string
 }
 
 func (f *targetFlags) register(fs *pflag.FlagSet) {
@@ -85,6 +84,7 @@ func (f *targetFlags) imageFor(arch string) (string, error) {
 // runFlags are the flags of `run`.
 type runFlags struct {
 	targetFlags
+	config       string
 	parallel     string
 	required     []string
 	retries      int
@@ -110,6 +110,7 @@ type runFlags struct {
 
 func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.targetFlags.register(fs)
+	fs.StringVar(&f.config, "config", "", "run file: defaults for these flags in YAML (default seatrial.yaml, if there is one)")
 	fs.StringVar(&f.parallel, "parallel", "auto", "tests at once; auto admits by memory and CPUs")
 	fs.StringArrayVar(&f.required, "required", nil, "file of tests that must have run, a line each; repeatable")
 	fs.IntVar(&f.retries, "retries", 1, "tries after a failure, to tell flaky from broken")

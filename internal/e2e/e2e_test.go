@@ -46,7 +46,7 @@ func build(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "seatrial"), "seatrial/cmd/seatrial")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "seatrial"), "seatrial/cmd/seatrial")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build seatrial: %v\n%s", err, out)
@@ -78,6 +78,16 @@ func TestGuests(t *testing.T) {
 			p.Files = []string{file}
 			testscript.RunT(sequential{t}, p)
 		})
+	}
+}
+
+// BenchmarkList times `seatrial list` as a whole process: it must do no work
+// beyond the catalogue.
+func BenchmarkList(b *testing.B) {
+	for b.Loop() {
+		if out, err := exec.Command(filepath.Join(bin, "seatrial"), "list").CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
 	}
 }
 
