@@ -27,11 +27,14 @@ type attempt struct {
 	ctx    context.Context // of the machines; ends with a cause when one dies
 	cancel context.CancelCauseFunc
 	began  time.Time
+	silent bool // a guest was asked for an answer and gave none
+
+	events sync.RWMutex // held while an event is recorded
+	over   bool         // the last event is recorded
 
 	mu          sync.Mutex
 	fatal       *event.Finding // the first that fails the test
 	found       int
-	failed      bool // a subtest or the test failed
 	provisioned time.Duration
 	names       []string
 }
@@ -41,8 +44,6 @@ type outcome struct {
 	Outcome event.Outcome
 	Class   event.Class
 	Message string
-	// final outcomes are not tried again: what would be needed is not there.
-	final bool
 }
 
 // run does the attempt from its first event to its last.
@@ -52,7 +53,10 @@ func (a *attempt) run(ctx context.Context) outcome {
 	defer a.cancel(nil)
 	a.emit(&event.AttemptStarted{Cell: a.job.Cell, N: a.n, Start: a.start()})
 	out := a.play()
-	a.emit(&event.AttemptFinished{
+	a.events.Lock()
+	defer a.events.Unlock()
+	a.over = true
+	a.record(&event.AttemptFinished{
 		Cell: a.job.Cell, N: a.n, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message),
 		Signature: a.signature(out), Start: a.start(), ProvisionSeconds: a.provisioned.Seconds(),
 		Seconds: time.Since(a.began).Seconds(), Machines: a.names,
@@ -83,6 +87,8 @@ func (a *attempt) play() outcome {
 	out := classify(o)
 	if a.afterwards(c, out) {
 		c.destroy(a.ctx)
+	} else {
+		c.leave()
 	}
 	return out
 }
@@ -130,11 +136,18 @@ func (a *attempt) observe(c *cluster) (o observed) {
 	}
 	ctx, cancel := context.WithTimeoutCause(a.ctx, a.scaled(a.job.Test.timeout()), errTestBudget)
 	defer cancel()
-	o.verdict = a.runTest(ctx, c, facts)
-	o.timedOut = errors.Is(context.Cause(ctx), errTestBudget)
-	if o.timedOut || errors.Is(o.verdict.err, platforms.ErrConnectionLost) {
-		o.answers = a.allAnswer(c)
+	return a.look(ctx, c, a.runTest(ctx, c, facts))
+}
+
+// look finds out what else there is to know when a test, or a part of it, has
+// ended with a verdict; ctx is the test's.
+func (a *attempt) look(ctx context.Context, c *cluster, v verdict) observed {
+	o := observed{verdict: v, timedOut: errors.Is(context.Cause(ctx), errTestBudget)}
+	if o.timedOut || errors.Is(v.err, platforms.ErrConnectionLost) || errors.Is(v.err, platforms.ErrMachineGone) {
+		o.answers = !a.silent && a.allAnswer(c)
+		a.silent = !o.answers
 	}
+	o.cause = context.Cause(a.ctx)
 	return o
 }
 
@@ -186,10 +199,9 @@ func (a *attempt) runSubtest(ctx context.Context, c *cluster, facts Facts, s Sub
 	} else {
 		v = a.newT(c, facts, s.Name).call(ctx, s.Run, grace)
 	}
-	out := classify(observed{
-		verdict: v, timedOut: errors.Is(context.Cause(ctx), errTestBudget), answers: true,
-		cause: context.Cause(a.ctx), fatal: deadFinding(context.Cause(a.ctx)),
-	})
+	o := a.look(ctx, c, v)
+	o.fatal = deadFinding(o.cause)
+	out := classify(o)
 	a.emit(&event.SubtestFinished{
 		Cell: a.job.Cell, N: a.n, Name: s.Name, Outcome: out.Outcome, Class: out.Class,
 		Message: clip(out.Message), Seconds: time.Since(began).Seconds(),
@@ -268,7 +280,15 @@ func (a *attempt) bootBudget() time.Duration {
 // were seen to take from 32 s to 106 s on two cores.
 const bootSlowness = 5
 
-func (a *attempt) emit(b event.Body) { a.record(b) }
+// emit records an event, unless the attempt is over: a test that was abandoned
+// may still have something to say.
+func (a *attempt) emit(b event.Body) {
+	a.events.RLock()
+	defer a.events.RUnlock()
+	if !a.over {
+		a.record(b)
+	}
+}
 
 func (a *attempt) booting(machine, state string) {
 	a.emit(&event.MachineBooting{Cell: a.job.Cell, N: a.n, Machine: machine, State: state})

@@ -163,9 +163,18 @@ func (c *cluster) destroy(ctx context.Context) {
 			Resource: "cluster of " + c.a.job.Cell.Test,
 			Message:  clip(err.Error()),
 		})
+		c.leave()
+		return
 	}
 	for _, g := range c.live() {
 		g.wait()
+	}
+}
+
+// leave lets the machines outlive the attempt, unwatched.
+func (c *cluster) leave() {
+	for _, g := range c.live() {
+		g.leave()
 	}
 }
 

@@ -26,10 +26,12 @@ type guest struct {
 	journal *journal
 	m       platforms.Machine
 	watch   sync.WaitGroup
+	unwatch context.CancelFunc
+	ended   chan struct{} // closed when it is known how the machine ended
 }
 
 func newGuest(a *attempt, name string) *guest {
-	g := &guest{a: a, name: name}
+	g := &guest{a: a, name: name, ended: make(chan struct{})}
 	g.console = a.scanner(name, "console")
 	return g
 }
@@ -38,22 +40,36 @@ func newGuest(a *attempt, name string) *guest {
 // attempt's.
 func (g *guest) attach(ctx context.Context, m platforms.Machine) {
 	g.m = m
-	g.watch.Go(func() { g.watchEnd(context.WithoutCancel(ctx)) })
+	ctx, g.unwatch = context.WithCancel(context.WithoutCancel(ctx))
+	g.watch.Go(func() { g.watchEnd(ctx) })
 }
 
 // watchEnd ends the attempt when the machine goes by itself.
 func (g *guest) watchEnd(ctx context.Context) {
 	err := g.m.Wait(ctx)
+	if ctx.Err() != nil {
+		return // The machine outlives the attempt.
+	}
 	reason := "stopped"
 	if err != nil {
 		reason = err.Error()
 		g.a.cancel(&goneError{err})
 	}
+	close(g.ended)
 	g.a.emit(&event.MachineGone{Cell: g.a.job.Cell, N: g.a.n, Machine: g.name, Reason: clip(reason)})
 }
 
 // wait returns when the watchers of a destroyed machine have ended.
-func (g *guest) wait() { g.watch.Wait() }
+func (g *guest) wait() {
+	g.watch.Wait()
+	g.unwatch()
+}
+
+// leave ends the watchers of a machine that outlives the attempt.
+func (g *guest) leave() {
+	g.unwatch()
+	g.watch.Wait()
+}
 
 // goneError is the cause of an attempt that ended because a machine went.
 type goneError struct{ err error }
@@ -116,6 +132,13 @@ func (g *guest) answers(ctx context.Context, grace time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	_, err := g.m.Exec(ctx, platforms.Command{Line: "true"})
+	if errors.Is(err, platforms.ErrMachineGone) {
+		// How it ended says more than that it does not answer.
+		select {
+		case <-g.ended:
+		case <-ctx.Done():
+		}
+	}
 	return err == nil
 }
 

@@ -113,27 +113,16 @@ func (r *runner) all(ctx context.Context, jobs []Job) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	finished := make(chan struct{}, len(jobs))
-	pending := slices.Clone(jobs)
+	queues := r.queues(jobs)
 	for !r.draining(ctx) {
-		pending = slices.DeleteFunc(pending, func(j Job) bool {
-			if r.draining(ctx) {
-				return false
-			}
-			if r.opts.Done != nil && r.opts.Done(j.Cell) {
-				r.settle()
-				return true
-			}
-			release, ok := r.opts.Budget.TryAcquire(r.cost(j))
-			if ok {
-				wg.Go(func() {
-					r.job(ctx, j)
-					release()
-					finished <- struct{}{}
-				})
-			}
-			return ok
+		queues = r.admit(ctx, queues, func(j *Job, release func()) {
+			wg.Go(func() {
+				r.job(ctx, *j)
+				release()
+				finished <- struct{}{}
+			})
 		})
-		if len(pending) == 0 {
+		if len(queues) == 0 {
 			return
 		}
 		select {
@@ -143,6 +132,55 @@ func (r *runner) all(ctx context.Context, jobs []Job) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// queue is the jobs of one cost that wait, as indexes into the plan. When one
+// of them does not fit, none does.
+type queue struct {
+	cost    schedule.Cost
+	waiting []int
+	jobs    []Job // the whole plan
+}
+
+// queues sorts the jobs that have to be run by their cost.
+func (r *runner) queues(jobs []Job) []*queue {
+	byCost := map[schedule.Cost]*queue{}
+	var all []*queue
+	for i, j := range jobs {
+		if r.opts.Done != nil && r.opts.Done(j.Cell) {
+			r.settle()
+			continue
+		}
+		cost := r.cost(j)
+		q := byCost[cost]
+		if q == nil {
+			q = &queue{cost: cost, jobs: jobs}
+			byCost[cost] = q
+			all = append(all, q)
+		}
+		q.waiting = append(q.waiting, i)
+	}
+	return all
+}
+
+// admit starts the jobs that fit now, in the order of the plan, and returns the
+// queues in which others wait.
+func (r *runner) admit(ctx context.Context, queues []*queue, start func(j *Job, release func())) []*queue {
+	var full []*queue
+	for len(queues) > 0 && !r.draining(ctx) {
+		q := slices.MinFunc(queues, func(a, b *queue) int { return a.waiting[0] - b.waiting[0] })
+		release, ok := r.opts.Budget.TryAcquire(q.cost)
+		if ok {
+			start(&q.jobs[q.waiting[0]], release)
+			q.waiting = q.waiting[1:]
+		} else {
+			full = append(full, q)
+		}
+		if !ok || len(q.waiting) == 0 {
+			queues = slices.DeleteFunc(queues, func(other *queue) bool { return other == q })
+		}
+	}
+	return append(full, queues...)
 }
 
 // draining reports whether no further job shall start.
@@ -171,15 +209,8 @@ func (r *runner) cost(j Job) schedule.Cost {
 		cpus = spec.CPUs
 	}
 	n := max(1, j.Test.Needs.MachineCount())
-	return schedule.Cost{MemoryMiB: n*(memory+machineOverheadMiB) + clusterOverheadMiB, CPUs: float64(n*cpus) / 2}
+	return schedule.Cost{MemoryMiB: n * (memory + caps.OverheadMiB), CPUs: float64(n*cpus) / 2}
 }
-
-// What a machine and a cluster take beside the guest's memory, in MiB: QEMU
-// with its translated code, and the process that owns the network.
-const (
-	machineOverheadMiB = 200
-	clusterOverheadMiB = 60
-)
 
 // job runs the attempts of one cell and says how it ended.
 func (r *runner) job(ctx context.Context, j Job) {
@@ -232,14 +263,14 @@ func (r *runner) attempts(ctx context.Context, j Job, t *target) (out outcome, n
 		if severity(out.Outcome) > severity(worst.Outcome) {
 			worst = out
 		}
-		if r.draining(ctx) {
-			return worst, n
-		}
 		if r.opts.Repeat > 1 {
-			if round < r.opts.Repeat {
+			if round < r.opts.Repeat && !r.draining(ctx) {
 				continue
 			}
 			return worst, n
+		}
+		if r.draining(ctx) {
+			return out, n
 		}
 		switch out.Outcome {
 		case event.Fail:

@@ -99,6 +99,9 @@ func (t Test) prove(ctx context.Context, parent *T, s Sabotage) {
 		class = event.Assertion
 	}
 	got := classify(observed{verdict: v, answers: true})
+	if got.Outcome == event.Error {
+		parent.broken(v.err) // trouble on the way proves nothing about the test
+	}
 	matched, err := regexp.MatchString(s.Message, got.Message)
 	parent.Check(err)
 	switch {

@@ -71,6 +71,9 @@ type Capabilities struct {
 	// MemoryMiB and CPUs are what a machine has whose MachineSpec does not
 	// say.
 	MemoryMiB, CPUs int
+	// OverheadMiB is what a local machine takes of this host beside its own
+	// memory, at most.
+	OverheadMiB int
 }
 
 // Image identifies what machines boot.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,7 +65,7 @@ func makeDir(base string) (dir string, lock *os.File, err error) {
 		return "", nil, err
 	}
 	// Between its making and its locking a directory looks abandoned, so sweepers wait.
-	baseLock, err := openLock(filepath.Join(base, lockFile), unix.LOCK_EX)
+	baseLock, err := lockBase(base)
 	if err != nil {
 		return "", nil, err
 	}
@@ -73,26 +74,40 @@ func makeDir(base string) (dir string, lock *os.File, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", nil, err
 	}
-	lock, err = openLock(filepath.Join(dir, lockFile), unix.LOCK_EX|unix.LOCK_NB)
+	lock, err = openLock(filepath.Join(dir, lockFile))
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return dir, lock, nil
 }
 
-// openLock opens a file, making it if need be, and locks it.
-func openLock(path string, how int) (*os.File, error) {
+// lockBase locks the directory of all hosts. Others hold the lock for a moment only.
+func lockBase(base string) (*os.File, error) {
+	const patience = 30 * time.Second
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	giveUp := time.After(patience)
+	for {
+		lock, err := openLock(filepath.Join(base, lockFile))
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return lock, err
+		}
+		select {
+		case <-tick.C:
+		case <-giveUp:
+			return nil, err
+		}
+	}
+}
+
+// openLock opens a file, making it if need be, and locks it. If another has the lock, the error
+// wraps EWOULDBLOCK.
+func openLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return f, nil

@@ -127,8 +127,9 @@ func newHost(spec Spec, log *slog.Logger) (*host, error) {
 		return nil, errors.Join(err, h.teardown())
 	}
 	h.server = &http.Server{
-		Handler:  h.handler(),
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Handler:           h.handler(),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 10 * time.Second,
 		// A request's context ends with the host, so that no answer is awaited forever.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}

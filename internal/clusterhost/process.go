@@ -68,9 +68,9 @@ func startTime(pid int) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The second field is in parentheses and may hold anything; proc(5) calls the third one state
-	// and the 22nd starttime.
-	const state, start = 3 - 3, 22 - 3
+	// The second field is in parentheses and may hold anything; after it come those that proc(5)
+	// numbers from 3: state, which is the third, and starttime, the 22nd.
+	const state, start = 0, 22 - 3
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	if len(fields) <= start {
 		return 0, fmt.Errorf("/proc/%d/stat has too few fields", pid)

@@ -43,17 +43,17 @@ func (h *host) handler() http.Handler {
 		reply(w, nil, h.teardown())
 		h.end()
 	})
-	mux.HandleFunc("PUT /keep", handle(func(_ context.Context, _ *http.Request, q keepRequest) (any, error) {
+	mux.HandleFunc("PUT /keep", handle(func(_ context.Context, q keepRequest) (any, error) {
 		h.setKeep(q.For)
 		return nil, nil
 	}))
-	mux.HandleFunc("PUT /impairment", handle(func(_ context.Context, _ *http.Request, q platforms.Impairment) (any, error) {
+	mux.HandleFunc("PUT /impairment", handle(func(_ context.Context, q platforms.Impairment) (any, error) {
 		return nil, h.impair(q)
 	}))
-	mux.HandleFunc("POST /announcements", handle(func(_ context.Context, _ *http.Request, q announceRequest) (any, error) {
+	mux.HandleFunc("POST /announcements", handle(func(_ context.Context, q announceRequest) (any, error) {
 		return h.announce(q.Name, q.Networks)
 	}))
-	mux.HandleFunc("POST /machines", handle(func(ctx context.Context, _ *http.Request, q Machine) (any, error) {
+	mux.HandleFunc("POST /machines", handle(func(ctx context.Context, q Machine) (any, error) {
 		return nil, h.boot(ctx, q)
 	}))
 	mux.HandleFunc("DELETE /machines/{name}", h.onMachine(func(_ context.Context, m *machine, _ *http.Request) (any, error) {
@@ -72,7 +72,7 @@ func (h *host) handler() http.Handler {
 	mux.HandleFunc("POST /machines/{name}/qmp", h.onMachine(runQMP))
 	mux.HandleFunc("GET /machines/{name}/console", h.serveConsole)
 	mux.HandleFunc("GET /dial", h.serveDial)
-	mux.HandleFunc("POST /listeners", handle(func(_ context.Context, _ *http.Request, q listenRequest) (any, error) {
+	mux.HandleFunc("POST /listeners", handle(func(_ context.Context, q listenRequest) (any, error) {
 		return h.listen(q)
 	}))
 	mux.HandleFunc("DELETE /listeners/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -82,14 +82,14 @@ func (h *host) handler() http.Handler {
 }
 
 // handle adapts a function of a decoded body.
-func handle[Q any](f func(context.Context, *http.Request, Q) (any, error)) http.HandlerFunc {
+func handle[Q any](f func(context.Context, Q) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var q Q
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 			reply(w, nil, fmt.Errorf("decode request: %w", err))
 			return
 		}
-		result, err := f(r.Context(), r, q)
+		result, err := f(r.Context(), q)
 		reply(w, result, err)
 	}
 }

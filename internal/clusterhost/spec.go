@@ -138,8 +138,9 @@ var (
 )
 
 func (s Spec) check() error {
-	if len(s.Networks) == 0 {
-		return errors.New("a cluster needs a network")
+	const most = 256
+	if n := len(s.Networks); n == 0 || n > most {
+		return fmt.Errorf("a cluster needs a network, and has at most %d; %d are asked for", most, n)
 	}
 	seen := make(map[string]bool)
 	for _, n := range s.Networks {

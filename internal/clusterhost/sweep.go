@@ -26,7 +26,7 @@ func Sweep(base string, o platforms.SweepOptions) ([]platforms.Removed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sweep clusters: %w", err)
 	}
-	baseLock, err := openLock(filepath.Join(base, lockFile), unix.LOCK_EX)
+	baseLock, err := lockBase(base)
 	if err != nil {
 		return nil, fmt.Errorf("sweep clusters: %w", err)
 	}
@@ -62,7 +62,7 @@ func reap(dir string, dryRun bool) ([]platforms.Removed, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // its host has removed it just now
 	}
-	lock, err := openLock(filepath.Join(dir, lockFile), unix.LOCK_EX|unix.LOCK_NB)
+	lock, err := openLock(filepath.Join(dir, lockFile))
 	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

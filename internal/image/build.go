@@ -65,7 +65,11 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	path, err := build(ctx, o)
+	err := canBuild(o.Arch)
+	if err != nil {
+		return Result{}, fmt.Errorf("build reference image for %s: %w", o.Arch, err)
+	}
+	path, err := exclusively(ctx, o, func(work string) (string, error) { return buildIn(ctx, o, work) })
 	if err != nil {
 		return Result{}, fmt.Errorf("build reference image for %s: %w", o.Arch, err)
 	}
@@ -80,21 +84,24 @@ func (o Options) result(ctx context.Context, path string) (Result, error) {
 	return Result{Path: path, SHA256: sum, Arch: o.Arch}, nil
 }
 
-func build(ctx context.Context, o Options) (string, error) {
-	if err := debian.CheckArch(o.Arch); err != nil {
-		return "", err
+// canBuild tells whether a build can be begun at all.
+func canBuild(arch string) error {
+	if err := debian.CheckArch(arch); err != nil {
+		return err
 	}
-	recipe, err := debian.RecipeHash()
-	if err != nil {
-		return "", err
-	}
-	if missing := MissingTools(o.Arch); len(missing) > 0 {
-		return "", fmt.Errorf("the host lacks %s", strings.Join(missing, ", "))
+	if missing := MissingTools(arch); len(missing) > 0 {
+		return fmt.Errorf("the host lacks %s", strings.Join(missing, ", "))
 	}
 	if os.Geteuid() != 0 {
-		return "", errors.New("it needs the rights of root, to install packages into a directory of their own: " +
+		return errors.New("it needs the rights of root, to install packages into a directory of their own: " +
 			"run the build once as root with this cache directory, or give an image by path or URL")
 	}
+	return nil
+}
+
+// exclusively calls do with an empty directory, one call at a time for each
+// architecture, and removes the directory after it.
+func exclusively(ctx context.Context, o Options, do func(work string) (string, error)) (string, error) {
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return "", err
 	}
@@ -107,12 +114,16 @@ func build(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path, err := buildIn(ctx, o, recipe, work)
+	path, err := do(work)
 	return path, errors.Join(err, os.RemoveAll(work))
 }
 
-// buildIn builds in a work directory; the lock is held.
-func buildIn(ctx context.Context, o Options, recipe, work string) (string, error) {
+// buildIn builds in a work directory, unless the cache has the image.
+func buildIn(ctx context.Context, o Options, work string) (string, error) {
+	recipe, err := debian.RecipeHash()
+	if err != nil {
+		return "", err
+	}
 	d := debian.Options{
 		Arch: o.Arch, StateDir: filepath.Join(o.CacheDir, "packages"), WorkDir: work,
 		Progress: o.Progress, Log: o.Log,

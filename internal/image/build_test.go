@@ -1,11 +1,16 @@
 package image
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"seatrial/internal/image/debian"
 )
@@ -76,6 +81,57 @@ func TestSweep(t *testing.T) {
 		if _, err := os.Stat(path); (err == nil) != want {
 			t.Errorf("%s: %v, want it there: %v", filepath.Base(path), err, want)
 		}
+	}
+}
+
+// TestExclusively runs builds side by side: one at a time, each in an empty
+// directory of its own, of which nothing is left.
+func TestExclusively(t *testing.T) {
+	o := Options{Arch: "amd64", CacheDir: filepath.Join(t.TempDir(), "made")}
+	failed := errors.New("failed")
+	var running, most atomic.Int32
+	var g errgroup.Group
+	for i := range 3 {
+		g.Go(func() error {
+			_, err := exclusively(t.Context(), o, func(work string) (string, error) {
+				most.Store(max(most.Load(), running.Add(1)))
+				defer running.Add(-1)
+				if entries, err := os.ReadDir(work); err != nil || len(entries) > 0 {
+					t.Errorf("work directory has %v, %v", entries, err)
+				}
+				write(t, filepath.Join(work, "half"), "x")
+				if i == 1 {
+					return "", failed
+				}
+				return "path", nil
+			})
+			if i == 1 && !errors.Is(err, failed) || i != 1 && err != nil {
+				t.Errorf("build %d: %v", i, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d builds ran at a time, want 1", most.Load())
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.CacheDir, "building-*")); len(left) > 0 {
+		t.Errorf("builds left %v", left)
+	}
+}
+
+// TestExclusivelyCanceled stops waiting when the context ends.
+func TestExclusivelyCanceled(t *testing.T) {
+	o := Options{Arch: "amd64", CacheDir: t.TempDir()}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := exclusively(t.Context(), o, func(string) (string, error) {
+		cancel()
+		return exclusively(ctx, o, func(string) (string, error) { return "", nil })
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want that of the context", err)
 	}
 }
 

@@ -38,7 +38,8 @@ func TestMAC(t *testing.T) {
 			seen[mac.String()] = machine + "/" + nic
 		}
 	}
-	if MAC(1, "a", "lan").String() != MAC(1, "a", "lan").String() || MAC(1, "a", "lan").String() == MAC(2, "a", "lan").String() {
+	first, again, other := MAC(1, "a", "lan"), MAC(1, "a", "lan"), MAC(2, "a", "lan")
+	if first.String() != again.String() || first.String() == other.String() {
 		t.Error("the MAC must follow from the seed")
 	}
 }

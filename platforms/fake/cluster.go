@@ -169,15 +169,19 @@ func nth(p netip.Prefix, n int) netip.Addr {
 func (c *Cluster) Destroy(context.Context) error {
 	c.mu.Lock()
 	again := c.destroyed
+	c.destroyed = true
 	c.mu.Unlock()
 	if again {
 		return nil
 	}
-	err := c.remove()
+	err := error(nil)
 	if c.platform.options.Destroy != nil {
-		err = errors.Join(err, c.platform.options.Destroy(c.spec))
+		err = c.platform.options.Destroy(c.spec)
 	}
-	c.platform.forget(c)
+	if err == nil {
+		err = c.remove()
+		c.platform.forget(c)
+	}
 	if err != nil {
 		return fmt.Errorf("destroy cluster %s: %w", c.spec.Name, err)
 	}
@@ -187,7 +191,7 @@ func (c *Cluster) Destroy(context.Context) error {
 // remove ends the cluster's machines and listeners.
 func (c *Cluster) remove() error {
 	c.mu.Lock()
-	c.destroyed = true
+	c.destroyed = true // by the end of the platform, perhaps
 	machines := slices.Collect(maps.Values(c.machines))
 	listeners := slices.Collect(maps.Values(c.listeners))
 	c.mu.Unlock()
@@ -214,8 +218,9 @@ func (c *Cluster) Keep(ctx context.Context, _ time.Duration) (string, error) {
 	return c.spec.Name, context.Cause(ctx)
 }
 
-func (c *Cluster) isKept() bool {
+// mayStay says whether the cluster may outlive its last user.
+func (c *Cluster) mayStay() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.kept
+	return c.kept || c.destroyed
 }

@@ -16,6 +16,8 @@ import (
 	"os"
 	"sync"
 
+	"mvdan.cc/sh/v3/expand"
+
 	"seatrial/platforms"
 )
 
@@ -43,8 +45,8 @@ type Options struct {
 	// Exec, when not nil, runs commands instead of Machine.Run, which it can
 	// call for those that it does not know. It must end with ctx.
 	Exec func(ctx context.Context, m *Machine, cmd platforms.Command) (platforms.Result, error)
-	// Destroy, when not nil, is called when a cluster has been removed; its
-	// error says what could not be.
+	// Destroy, when not nil, is asked before a cluster is removed; its error
+	// is the platform's, and the cluster stays as it is.
 	Destroy func(platforms.ClusterSpec) error
 }
 
@@ -52,7 +54,11 @@ type Options struct {
 type Platform struct {
 	options Options
 	caps    platforms.Capabilities
-	files   map[string]*file // of the image
+	// What every guest has.
+	files    map[string]*file
+	programs map[string]program
+	user     expand.Environ // of a shell of the login user
+	root     expand.Environ
 
 	mu       sync.Mutex
 	clusters map[string]*Cluster // that are not destroyed; nil once closed
@@ -75,7 +81,9 @@ func New(o Options) *Platform {
 	if o.Capabilities != nil {
 		o.Capabilities(&p.caps)
 	}
-	p.files = imageFiles(o.OSRelease)
+	p.programs = programs()
+	p.files = imageFiles(o.OSRelease, p.programs)
+	p.user, p.root = environ("core"), environ("root")
 	return p
 }
 
@@ -142,8 +150,8 @@ func (p *Platform) Sweep(ctx context.Context, _ platforms.SweepOptions) ([]platf
 	return nil, context.Cause(ctx)
 }
 
-// Close implements [platforms.Platform]. A cluster that was neither destroyed
-// nor kept is an error.
+// Close implements [platforms.Platform]. A cluster that nobody tried to destroy
+// and that was not kept is an error.
 func (p *Platform) Close() error {
 	p.mu.Lock()
 	clusters := p.clusters
@@ -151,7 +159,7 @@ func (p *Platform) Close() error {
 	p.mu.Unlock()
 	var errs []error
 	for name, c := range clusters {
-		if !c.isKept() {
+		if !c.mayStay() {
 			errs = append(errs, fmt.Errorf("close: cluster %s was not destroyed", name))
 		}
 		errs = append(errs, c.remove())

@@ -22,7 +22,7 @@ type file struct {
 }
 
 // imageFiles are the files that every guest of a platform has.
-func imageFiles(osRelease map[string]string) map[string]*file {
+func imageFiles(osRelease map[string]string, programs map[string]program) map[string]*file {
 	var release strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(osRelease)) {
 		fmt.Fprintf(&release, "%s=%q\n", key, osRelease[key])
@@ -34,7 +34,7 @@ func imageFiles(osRelease map[string]string) map[string]*file {
 		"/run/systemd/system": {mode: fs.ModeDir | 0o755},
 		"/root":               {mode: fs.ModeDir | 0o700},
 	}
-	for name := range programs() {
+	for name := range programs {
 		files["/usr/bin/"+name] = &file{mode: 0o755}
 	}
 	return files

@@ -257,7 +257,7 @@ func which(_ context.Context, p *process, args []string) error {
 		switch {
 		case interp.IsBuiltin(name):
 			return p.print("%s\n", name)
-		case programs()[name] == nil:
+		case p.m.cluster.platform.programs[name] == nil:
 			return interp.ExitStatus(1)
 		}
 		if err := p.print("/usr/bin/%s\n", name); err != nil {

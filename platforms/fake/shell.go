@@ -118,12 +118,12 @@ func (p *process) shell(ctx context.Context, script string, params ...string) er
 	if err != nil {
 		return p.fail(2, "sh: %v", err)
 	}
-	user := "core"
+	env := p.m.cluster.platform.user
 	if p.root {
-		user = "root"
+		env = p.m.cluster.platform.root
 	}
 	r, err := interp.New(
-		interp.Env(expand.ListEnviron("HOME=/", "PATH=/usr/bin", "TMPDIR=/tmp", "UID=", "EUID=", "GID=", "USER="+user)),
+		interp.Env(env),
 		interp.Dir("/"),
 		interp.Params(append([]string{"--"}, params...)...),
 		interp.StdIO(p.stdin, p.stdout, p.stderr),
@@ -138,6 +138,12 @@ func (p *process) shell(ctx context.Context, script string, params ...string) er
 		return fmt.Errorf("make a shell: %w", err)
 	}
 	return r.Run(ctx, parsed)
+}
+
+// environ is the environment of a user's shell. It has all that the interpreter
+// would otherwise take from this host.
+func environ(user string) expand.Environ {
+	return expand.ListEnviron("HOME=/", "PATH=/usr/bin", "TMPDIR=/tmp", "UID=", "EUID=", "GID=", "USER="+user)
 }
 
 // fail says something on standard error and returns an exit status.
@@ -165,7 +171,7 @@ func (p *process) exec(ctx context.Context, args []string) error {
 }
 
 func (p *process) run(ctx context.Context, args []string) error {
-	program := programs()[path.Base(args[0])]
+	program := p.m.cluster.platform.programs[path.Base(args[0])]
 	if program == nil {
 		return p.fail(127, "%s: command not found", args[0])
 	}

@@ -59,7 +59,6 @@ func testCapabilities(t *testing.T, h Harness) {
 type fixture struct {
 	Harness
 	cluster platforms.Cluster
-	dir     string
 	a, b    platforms.Machine
 	console *watchedBuffer // of a
 	states  *watchedBuffer // what a's boot passed through
@@ -68,9 +67,16 @@ type fixture struct {
 
 // testCluster runs all that does not end its machines.
 func testCluster(t *testing.T, h Harness) {
-	f := &fixture{Harness: h, dir: t.TempDir(), console: newWatchedBuffer(), states: newWatchedBuffer()}
-	f.cluster = h.newCluster(t, f.dir)
+	f := &fixture{Harness: h, console: newWatchedBuffer(), states: newWatchedBuffer()}
+	var networks []platforms.NetworkSpec
+	if h.Platform.Capabilities().Has[platforms.ManyNetworks] {
+		networks = []platforms.NetworkSpec{{Name: "front"}, {Name: "back"}}
+	}
+	f.cluster = h.newCluster(t, t.TempDir(), networks...)
 	f.spec = h.fullSpec("a", f.console, f.states)
+	for _, n := range networks {
+		f.spec.Networks = append(f.spec.Networks, n.Name)
+	}
 	f.bootBoth(t)
 	for _, test := range []struct {
 		name string
@@ -111,12 +117,12 @@ func (h Harness) need(t *testing.T, c platforms.Capability) {
 	}
 }
 
-func (h Harness) newCluster(t *testing.T, dir string) platforms.Cluster {
+func (h Harness) newCluster(t *testing.T, dir string, networks ...platforms.NetworkSpec) platforms.Cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), h.BootTime)
 	defer cancel()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	c, err := h.Platform.NewCluster(ctx, platforms.ClusterSpec{Name: name, Dir: dir})
+	c, err := h.Platform.NewCluster(ctx, platforms.ClusterSpec{Name: name, Dir: dir, Networks: networks})
 	if err != nil {
 		t.Fatalf("new cluster: %v", err)
 	}
@@ -157,7 +163,7 @@ func (f *fixture) bootBoth(t *testing.T) {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.Go(func() error { return boot(ctx, &f.a, f.spec) })
 	if f.Platform.Capabilities().Has[platforms.MultiMachine] {
-		group.Go(func() error { return boot(ctx, &f.b, platforms.MachineSpec{Name: "b"}) })
+		group.Go(func() error { return boot(ctx, &f.b, platforms.MachineSpec{Name: "b", Networks: f.spec.Networks}) })
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatalf("boot: %v\nconsole:\n%s", err, f.console.String())

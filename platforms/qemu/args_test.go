@@ -110,7 +110,7 @@ func TestParseVersion(t *testing.T) {
 func TestOverhead(t *testing.T) {
 	for name, want := range map[string]int{"amd64": 366, "arm64": 494} {
 		p := &Platform{arch: testLaunch(t, name).arch, accel: AccelTCG}
-		if got := p.OverheadMiB(); got != want {
+		if got := p.overheadMiB(); got != want {
 			t.Errorf("%s takes %d MiB", name, got)
 		}
 	}

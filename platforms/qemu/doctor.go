@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 
 	"seatrial/platforms"
@@ -98,9 +97,4 @@ func checkKVM(ctx context.Context, cacheDir string) (Check, error) {
 		c.OK, c.Detail = false, "does not work, machines are emulated: "+p.Reason
 	}
 	return c, nil
-}
-
-// Healthy reports whether nothing that is needed is missing.
-func Healthy(checks []Check) bool {
-	return !slices.ContainsFunc(checks, func(c Check) bool { return c.Needed && !c.OK })
 }

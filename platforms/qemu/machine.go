@@ -180,20 +180,29 @@ func (m *Machine) PowerOff(ctx context.Context) error {
 
 // Console implements [platforms.Machine].
 func (m *Machine) Console(ctx context.Context, w io.Writer) error {
-	f, err := os.Open(filepath.Join(m.cluster.spec.Dir, m.id, "console.txt"))
-	if err != nil {
+	if err := copyTail(ctx, w, filepath.Join(m.cluster.spec.Dir, m.id, "console.txt"), platforms.MaxConsole); err != nil {
 		return fmt.Errorf("read console of %s: %w", m.id, err)
+	}
+	return nil
+}
+
+// copyTail copies the last bytes of a file, at most limit.
+func copyTail(ctx context.Context, w io.Writer, path string, limit int64) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("read console of %s: %w", m.id, err)
+		return err
 	}
-	size := min(info.Size(), platforms.MaxConsole)
-	if _, err := io.Copy(w, io.NewSectionReader(f, info.Size()-size, size)); err != nil {
-		return fmt.Errorf("read console of %s: %w", m.id, err)
-	}
-	return context.Cause(ctx)
+	size := min(info.Size(), limit)
+	_, err = io.Copy(w, io.NewSectionReader(f, info.Size()-size, size))
+	return err
 }
 
 // Wait implements [platforms.Machine].

@@ -78,8 +78,8 @@ func (o Options) withDefaults() (Options, error) {
 	return o, errors.Join(errs...)
 }
 
-// OverheadMiB is what each machine takes of this host's memory beside its own, at most.
-func (p *Platform) OverheadMiB() int {
+// overheadMiB is what each machine takes of this host's memory beside its own, at most.
+func (p *Platform) overheadMiB() int {
 	overhead := emulatorMiB
 	if p.accel == AccelTCG {
 		overhead += translationCacheMiB

@@ -90,7 +90,7 @@ func (p *Platform) capabilities() platforms.Capabilities {
 	}
 	return platforms.Capabilities{
 		Platform: "qemu", Arch: p.arch.name, Accel: p.accel, Image: p.options.Image, Has: has,
-		MemoryMiB: DefaultMemoryMiB, CPUs: DefaultCPUs, Local: true,
+		MemoryMiB: DefaultMemoryMiB, CPUs: DefaultCPUs, OverheadMiB: p.overheadMiB(), Local: true,
 	}
 }
 

@@ -24,7 +24,7 @@ systemd-sysusers`, gshadowLines())})
 		},
 		Sabotage: []harness.Sabotage{{
 			Name:    "sysusers-replaced",
-			Break:   `mount --bind "$(readlink -f "$(command -v false)")" "$(readlink -f "$(command -v systemd-sysusers)")"`,
+			Break:   `mount --bind "$(readlink -f /bin/false)" "$(readlink -f "$(command -v systemd-sysusers)")"`,
 			Undo:    `umount "$(readlink -f "$(command -v systemd-sysusers)")"`,
 			Message: `systemd-sysusers fails`,
 		}},

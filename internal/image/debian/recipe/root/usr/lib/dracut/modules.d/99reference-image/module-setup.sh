@@ -12,8 +12,10 @@ depends() {
 }
 
 install() {
-	inst_multiple cat chcon mkdir modprobe mount sed systemctl udevadm umount
+	inst_multiple cat chcon journalctl mkdir modprobe mount sed systemctl udevadm umount
 	inst_script "$moddir/ignition-platform" /usr/sbin/ignition-platform
+	# Ignition's module has put a stand-in there.
+	rm -f "$initdir/usr/sbin/ignition-kargs-helper"
 	inst_script "$moddir/ignition-kargs-helper" /usr/sbin/ignition-kargs-helper
 	inst_script "$moddir/ignition-presets" /usr/sbin/ignition-presets
 	local unit
