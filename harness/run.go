@@ -249,40 +249,36 @@ func (r *runner) settle() {
 }
 
 // attempts tries a job as often as the policy says. The outcome is that of the
-// last attempt, or with Repeat the worst.
+// last attempt if it passed, and else the worst: an error does not refute an
+// earlier failure. With Repeat it is always the worst.
 func (r *runner) attempts(ctx context.Context, j Job, t *target) (out outcome, n int) {
 	began := time.Now()
-	fails, errs := 0, 0
+	budget := time.Duration(float64(retryBudget) * t.slowness() * r.opts.TimeoutScale)
 	if r.opts.Tried != nil {
 		n = r.opts.Tried(j.Cell)
 	}
 	worst := outcome{Outcome: event.Pass}
+	count := map[event.Outcome]int{}
 	for round := 1; ; round++ {
 		n++
 		out = r.attempt(ctx, j, t, n)
+		count[out.Outcome]++
 		if severity(out.Outcome) > severity(worst.Outcome) {
 			worst = out
 		}
-		if r.opts.Repeat > 1 {
-			if round < r.opts.Repeat && !r.draining(ctx) {
-				continue
+		again := round < r.opts.Repeat
+		if r.opts.Repeat <= 1 {
+			if out.Outcome == event.Pass || out.Outcome == event.Skip {
+				return out, n
 			}
+			again = count[event.Fail] <= r.opts.Retries && count[event.Error] <= errorRetries &&
+				out.Class != event.Harness && time.Since(began) <= budget && !r.tooMany()
+		}
+		if isInterrupted(ctx) {
+			return out, n // what this attempt would have shown is not known
+		}
+		if !again || r.draining(ctx) {
 			return worst, n
-		}
-		if r.draining(ctx) {
-			return out, n
-		}
-		switch out.Outcome {
-		case event.Fail:
-			fails++
-		case event.Error:
-			errs++
-		default:
-			return out, n
-		}
-		if fails > r.opts.Retries || errs > errorRetries || r.tooMany() || out.Class == event.Harness ||
-			time.Since(began) > time.Duration(float64(retryBudget)*t.slowness()*r.opts.TimeoutScale) {
-			return out, n
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"seatrial/harness/event"
 	"seatrial/internal/schedule"
+	"seatrial/platforms"
 	"seatrial/platforms/fake"
 )
 
@@ -242,5 +243,21 @@ func TestArtifactDirFails(t *testing.T) {
 	f := e.finished("a")
 	if end != event.Complete || f.Outcome != event.Error || f.Class != event.Infra || !strings.Contains(f.Message, "read-only file system") {
 		t.Errorf("it ended as %s: %+v", end, f)
+	}
+}
+
+// TestFailureStands: an error after a failure does not refute it.
+func TestFailureStands(t *testing.T) {
+	tries := 0
+	e := newEngine(t, fake.Options{NewCluster: func(platforms.ClusterSpec) error {
+		if tries++; tries > 1 {
+			return errors.New("no space left")
+		}
+		return nil
+	}})
+	e.Retries = 1
+	e.run(t.Context(), t, named("a", func(_ context.Context, t *T) { t.Errorf("wrong") }))
+	if f := e.finished("a"); f.Outcome != event.Fail || f.Class != event.Assertion {
+		t.Errorf("it ended as %s/%s: %s", f.Outcome, f.Class, f.Message)
 	}
 }

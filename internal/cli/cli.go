@@ -38,6 +38,7 @@ const (
 
 // app is the program with its surroundings.
 type app struct {
+	args   []string // the program's name first
 	env    Env
 	suites []harness.Suite
 	log    *slog.Logger
@@ -73,7 +74,7 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 // Main runs the program with its arguments, of which the first is its name,
 // and returns its exit code.
 func Main(args []string, env Env) int {
-	a := &app{env: env, suites: suites.All(), log: slog.New(slog.DiscardHandler)}
+	a := &app{args: args, env: env, suites: suites.All(), log: slog.New(slog.DiscardHandler)}
 	root := a.command()
 	root.SetArgs(args[1:])
 	root.SetIn(env.Stdin)
@@ -136,9 +137,9 @@ func (a *app) setLog() {
 	a.log = slog.New(slog.NewTextHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// args wraps cobra's checks of positional arguments so that their errors are
+// positional wraps cobra's checks of positional arguments so that their errors are
 // wrong use.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, words []string) error { return usage(check(cmd, words)) }
 }
 

@@ -10,7 +10,7 @@ import (
 // machines. It is no command for people.
 func (a *app) clusterHostCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: clusterhost.Subcommand, Hidden: true, Args: args(cobra.NoArgs),
+		Use: clusterhost.Subcommand, Hidden: true, Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := a.interruptible(cmd.Context())
 			defer stop()

@@ -16,7 +16,7 @@ import (
 
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Say what this host has, what it lacks and what installs it", Args: args(cobra.NoArgs),
+		Use: "doctor", Short: "Say what this host has, what it lacks and what installs it", Args: positional(cobra.NoArgs),
 		Long: `Say what this host has for running guests and building the reference image, what
 it lacks, and the command that installs it. The exit status is 3 if something is
 missing without which guests of an architecture cannot run at all.`,

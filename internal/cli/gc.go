@@ -12,7 +12,7 @@ import (
 func (a *app) gcCommand() *cobra.Command {
 	var o platforms.SweepOptions
 	cmd := &cobra.Command{
-		Use: "gc", Short: "Remove what dead runs left behind", Args: args(cobra.NoArgs),
+		Use: "gc", Short: "Remove what dead runs left behind", Args: positional(cobra.NoArgs),
 		Long: `Remove the processes and files of runs that died without tearing down, such as by
 kill -9. What belongs to a run that lives, or is kept by --keep, stays. Each run
 does the same when it starts.`,

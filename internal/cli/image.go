@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) imageCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Build, fetch and look at images", Args: args(cobra.NoArgs)}
+	cmd := &cobra.Command{Use: "image", Short: "Build, fetch and look at images", Args: positional(cobra.NoArgs)}
 	cmd.AddCommand(a.imageBuildCommand(), a.imageFetchCommand(), a.imageVerifyCommand(), a.imageInfoCommand())
 	return cmd
 }
@@ -24,7 +24,7 @@ func (a *app) imageCommand() *cobra.Command {
 func (a *app) imageBuildCommand() *cobra.Command {
 	var archs []string
 	cmd := &cobra.Command{
-		Use: "build", Short: "Build the reference image, unless it is there", Args: args(cobra.NoArgs),
+		Use: "build", Short: "Build the reference image, unless it is there", Args: positional(cobra.NoArgs),
 		Long: `Build the reference image of the given architectures from the distribution's
 packages, and print its path. It is kept in the user's cache directory, by recipe
 and package versions; what is there is not built again.`,
@@ -67,7 +67,7 @@ func (a *app) buildOptions(arch string) image.Options {
 func (a *app) imageFetchCommand() *cobra.Command {
 	var sha256 string
 	cmd := &cobra.Command{
-		Use: "fetch PATH|URL", Short: "Fetch an image into the cache", Args: args(cobra.ExactArgs(1)),
+		Use: "fetch PATH|URL", Short: "Fetch an image into the cache", Args: positional(cobra.ExactArgs(1)),
 		Long: `Fetch an image, unpack it if it is compressed, and print the path at which it can
 be used. With --sha256 the bytes that are fetched must have that digest.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
@@ -107,7 +107,7 @@ func imageError(source string, err error) error {
 
 func (a *app) imageVerifyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify PATH", Short: "Look whether a file is a whole image", Args: args(cobra.ExactArgs(1)),
+		Use: "verify PATH", Short: "Look whether a file is a whole image", Args: positional(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			info, err := image.Inspect(words[0])
 			if err != nil {
@@ -125,7 +125,7 @@ func (a *app) imageVerifyCommand() *cobra.Command {
 
 func (a *app) imageInfoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "info", Short: "Say what the image cache holds", Args: args(cobra.NoArgs),
+		Use: "info", Short: "Say what the image cache holds", Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir := a.cacheDir("images")
 			return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

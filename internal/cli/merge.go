@@ -18,7 +18,7 @@ func (a *app) mergeCommand() *cobra.Command {
 		Use: "merge DIR ...", Short: "Merge the shards of a run into one",
 		Long: `Merge runs that were shards of one plan (run --shard) into one run directory,
 and judge it. What a shard did not finish is missing in the merged run.`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: positional(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, dirs []string) error {
 			names, err := readRequired(required)
 			if err != nil {

@@ -20,7 +20,7 @@ func (a *app) reportCommand() *cobra.Command {
 
 The format "console" is what the run printed; the others are those of the files
 in the run directory. The run is judged anew, so other policy files may be given.`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: positional(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			names, err := readRequired(required)
 			if err != nil {

@@ -187,7 +187,7 @@ func (r *run) execute(ctx context.Context, drain <-chan struct{}, shard *event.S
 	}
 	began := time.Now()
 	started := &event.RunStarted{
-		ID: r.runID(), Version: versionText(), Command: r.commandLine(), Seed: r.flags.seed,
+		ID: r.runID(), Version: versionText(), Command: r.args, Seed: r.flags.seed,
 		Host: host(), Images: images, Plan: r.digest, Shard: shard, Resumed: r.resumed,
 	}
 	if err := r.store.Append(started); err != nil {
@@ -213,8 +213,6 @@ func (r *run) runID() string {
 	}
 	return filepath.Base(r.store.Dir())
 }
-
-func (r *run) commandLine() []string { return append([]string{"seatrial"}, os.Args[1:]...) }
 
 // reproduce is the command line that runs a job again, and only it.
 func (r *run) reproduce(j harness.Job) string {

@@ -31,7 +31,7 @@ type spawnFlags struct {
 func (a *app) spawnCommand() *cobra.Command {
 	var f spawnFlags
 	cmd := &cobra.Command{
-		Use: "spawn", Short: "Boot machines and enter the first", Args: args(cobra.NoArgs),
+		Use: "spawn", Short: "Boot machines and enter the first", Args: positional(cobra.NoArgs),
 		Long: `Boot machines from an image and give a shell in the first. They are removed when
 the shell ends. With --detach they stay instead, and are entered by "seatrial ssh".`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
