@@ -71,7 +71,7 @@ func (a *attempt) start() string { return "cold" }
 func (a *attempt) play() outcome {
 	defer func() { a.names = slices.Sorted(slices.Values(a.names)) }()
 	pc, err := a.target.platform.NewCluster(a.ctx, platforms.ClusterSpec{
-		Name:     fmt.Sprintf("%s-%d", a.job.Cell.Test, a.n),
+		Name:     fmt.Sprintf("%s-%s-%d", a.job.Cell.Test, a.job.Cell.Arch, a.n),
 		Dir:      a.dir,
 		Networks: a.job.Test.Needs.Networks,
 		Internet: len(a.job.Test.Needs.Internet) > 0,

@@ -1,6 +1,7 @@
 package basic
 
 import (
+	"maps"
 	"os/exec"
 	"strings"
 	"testing"
@@ -44,13 +45,9 @@ func said(out string) answer { return answer{out: out} }
 // failed is the answer of a script that exited with a status other than 0.
 func failed(status int, out string) answer { return answer{out, status} }
 
-// with returns a copy of the answers in which some are replaced: names and
-// answers take turns.
+// with returns a copy of the answers with one in another's place.
 func (a answers) with(name string, replaced answer) answers {
-	out := answers{}
-	for n, v := range a {
-		out[n] = v
-	}
+	out := maps.Clone(a)
 	out[name] = replaced
 	return out
 }

@@ -6,6 +6,8 @@ set -eu
 
 groupadd --gid 500 core
 useradd --uid 500 --gid 500 --create-home --shell /bin/bash --comment "" --groups sudo,adm,systemd-journal,docker core
+# What is made in it later gets its SELinux label.
+install --directory --owner=core --group=core --mode=0700 /home/core/.ssh
 passwd --lock root >/dev/null
 chmod 0440 /etc/sudoers.d/core
 
