@@ -106,7 +106,7 @@ func TestKeep(t *testing.T) {
 				e.Keep, e.KeepFor, e.Budget = keep, time.Hour, one()
 				e.Kept = func(c event.Cell, handle string) {
 					kept = append(kept, c.Test)
-					if handle != c.Test+"-1" {
+					if handle != c.Test+"-"+c.Arch+"-1" {
 						t.Errorf("%s is entered by %q", c.Test, handle)
 					}
 				}
