@@ -21,8 +21,8 @@ type Suite struct {
 
 // Test is one test of an OS image.
 type Test struct {
-	// Name is unique in the catalogue: words of lower case letters, digits
-	// and dashes, joined by dots. Where kola has the same test, its name is
+	// Name is unique in the catalogue: words of lower case letters, digits,
+	// dashes and underscores, joined by dots. Where kola has the same test, its name is
 	// kept.
 	Name string
 	// Doc says in a sentence what a pass proves.
@@ -121,7 +121,7 @@ const (
 )
 
 var (
-	testName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+	testName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*$`)
 	subtestName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$`)
 )
 

@@ -71,9 +71,9 @@ func (f *fabric) serve(ctx context.Context, name string, conn net.Conn) error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		if err := p.drain(ctx, conn); err != nil {
-			cancel(fmt.Errorf("write frame: %w", err))
-		}
+		// A stream that cannot be written to has been closed by its peer, which the reader
+		// notices, too, and knows better: whether it was between two frames.
+		_ = p.drain(ctx, conn)
 	}()
 
 	err := f.readFrom(p, conn)
