@@ -139,6 +139,7 @@ func params(dir string) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"verdict":   verdict,
 			"passed":    passed,
+			"skips":     skips,
 			"exitcode":  exitCode,
 			"noguests":  noGuests,
 			"waitevent": waitEvent,
@@ -206,6 +207,28 @@ func passed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Logf("%d subtests of %s passed on %s", n, args[1], args[2])
 	if n < want {
 		ts.Fatalf("%d subtests of %s passed on %s, want %d", n, args[1], args[2], want)
+	}
+}
+
+// skips DIR TEST ARCH FILE checks that the subtests which were skipped, and why,
+// are those of FILE: a line "NAME: REASON" each, in the order of the test.
+func skips(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: skips DIR TEST ARCH FILE")
+	}
+	var got strings.Builder
+	for _, row := range result(ts, args[0]).Results {
+		if row.Test != args[1] || row.Arch != args[2] {
+			continue
+		}
+		for _, s := range row.Subtests {
+			if s.Verdict == rollup.Skip {
+				fmt.Fprintf(&got, "%s: %s\n", s.Name, s.Message)
+			}
+		}
+	}
+	if want := ts.ReadFile(args[3]); got.String() != want {
+		ts.Fatalf("%s skipped on %s:\n%swant:\n%s", args[1], args[2], got.String(), want)
 	}
 }
 
