@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seatrial/internal/provision"
 	"seatrial/platforms"
 )
 
@@ -69,6 +70,9 @@ func (a *app) spawn(ctx context.Context, f *spawnFlags) error {
 		data, err := os.ReadFile(f.userData)
 		if err != nil {
 			return usage(err)
+		}
+		if _, err := provision.Validate(data, provision.Options{IgnitionMax: ignitionMax}); err != nil {
+			return usagef("%s: %w", f.userData, err)
 		}
 		spec.UserData = data
 	}

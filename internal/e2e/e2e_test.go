@@ -133,6 +133,7 @@ func params(dir string) testscript.Params {
 			}
 			env.Defer(func() { os.RemoveAll(runtime) })
 			env.Setenv("XDG_RUNTIME_DIR", runtime)
+			env.Setenv("BIN", bin)
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			return nil
 		},
