@@ -32,7 +32,7 @@ and package versions; what is there is not built again.`,
 			ctx, stop := a.interruptible(cmd.Context())
 			defer stop()
 			for _, arch := range archs {
-				if err := (&targetFlags{platforms: []string{"qemu"}, archs: []string{arch}, accel: "auto"}).check(); err != nil {
+				if err := checkArch(arch); err != nil {
 					return err
 				}
 				r, err := image.Build(ctx, a.buildOptions(arch))

@@ -20,7 +20,6 @@ import (
 	"seatrial/harness/event"
 	"seatrial/internal/rollup"
 	"seatrial/internal/runstore"
-	"seatrial/platforms"
 )
 
 // runsDir is where run directories are made unless --out says otherwise.
@@ -60,7 +59,6 @@ type run struct {
 	flags    *runFlags
 	jobs     []harness.Job
 	digest   string // of the whole plan, also when only a shard of it is run
-	targets  []platforms.Platform
 	required []string
 	store    *runstore.Store
 	progress runstore.Progress
@@ -91,12 +89,11 @@ func (r *run) main(ctx context.Context, words []string) error {
 		return err
 	}
 	defer machines.Close()
-	r.targets = machines.platforms
 	shard, err := r.flags.shardOf()
 	if err != nil {
 		return usage(err)
 	}
-	plan := harness.Plan(selected, r.targets, r.flags.seed)
+	plan := harness.Plan(selected, machines.platforms, r.flags.seed)
 	r.jobs, r.digest = harness.InShard(plan, shard), harness.Digest(plan)
 	if err := r.openStore(); err != nil {
 		return err

@@ -37,14 +37,22 @@ func (f *targetFlags) check() error {
 		}
 	}
 	for _, a := range f.archs {
-		if a != "amd64" && a != "arm64" {
-			return usagef("--arch %s: want amd64 or arm64", a)
+		if err := checkArch(a); err != nil {
+			return err
 		}
 	}
 	if !slices.Contains([]string{"auto", "kvm", "tcg"}, f.accel) {
 		return usagef("--accel %s: want auto, kvm or tcg", f.accel)
 	}
 	f.archs = unique(f.archs)
+	return nil
+}
+
+// checkArch refuses what is no architecture of an image.
+func checkArch(arch string) error {
+	if arch != "amd64" && arch != "arm64" {
+		return usagef("--arch %s: want amd64 or arm64", arch)
+	}
 	return nil
 }
 
