@@ -140,6 +140,35 @@ type Terminal struct {
 	Resized <-chan Size
 }
 
+// Start says how a machine came to run.
+type Start string
+
+// The ways to start.
+const (
+	StartCold Start = "cold" // through firmware and boot
+	StartFork Start = "fork" // restored from a template: a machine that was booted before
+)
+
+// Forker is implemented by platforms with the capability Fork: their machines
+// start as forks of a template unless their MachineSpec asks for a cold one.
+// Cluster.Boot makes a template that is missing, and boots cold whatever cannot
+// be forked.
+type Forker interface {
+	// HasTemplate reports whether a machine of the spec can be forked at once.
+	HasTemplate(spec MachineSpec) bool
+	// Template makes the template for machines of the spec if it is missing;
+	// calls for the same template share the work. The error wraps
+	// ErrUnsupported when such machines always start cold, and says why.
+	Template(ctx context.Context, spec MachineSpec) error
+}
+
+// Starter is implemented by machines of platforms with the capability Fork.
+type Starter interface {
+	// Started says how the machine came to run. The error is not nil when it
+	// should have been forked, was booted cold instead, and why.
+	Started() (how Start, fallback error)
+}
+
 // Impairment is the state of a cluster's network. The zero value is a network
 // without faults.
 type Impairment struct {
@@ -195,7 +224,8 @@ type MachineSpec struct {
 	// NoSSHKey leaves the user data without the run's key: for tests that
 	// bring their own.
 	NoSSHKey bool
-	// Cold asks for a machine that goes through firmware and first boot.
+	// Cold asks for a machine that goes through firmware and first boot, and
+	// is no fork of a template.
 	Cold bool
 
 	CPUs      int
