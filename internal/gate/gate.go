@@ -31,10 +31,9 @@ const (
 // unknown; without a reason it is go.
 func Judge(r rollup.Result) rollup.Gate {
 	blocking := blockingReasons(r.Results)
-	gate := rollup.Gate{Verdict: rollup.Go, Reasons: append(blocking, doubts(r)...)}
-	if gate.Reasons == nil {
-		gate.Reasons = []rollup.Reason{}
-	}
+	gate := rollup.Gate{Verdict: rollup.Go, Reasons: []rollup.Reason{}}
+	gate.Reasons = append(gate.Reasons, weighed(blocking, rollup.Blocks)...)
+	gate.Reasons = append(gate.Reasons, weighed(doubts(r), rollup.Doubt)...)
 	switch {
 	case len(blocking) > 0:
 		gate.Verdict = rollup.NoGo
@@ -55,6 +54,14 @@ func ExitCode(v rollup.GateVerdict) int {
 	default:
 		return 3
 	}
+}
+
+// weighed gives reasons a severity.
+func weighed(reasons []rollup.Reason, s rollup.Severity) []rollup.Reason {
+	for i := range reasons {
+		reasons[i].Severity = s
+	}
+	return reasons
 }
 
 func blockingReasons(rows []rollup.Row) []rollup.Reason {
@@ -95,7 +102,7 @@ func doubts(r rollup.Result) []rollup.Reason {
 	var reasons []rollup.Reason
 	passed := false
 	for _, row := range r.Results {
-		passed = passed || row.Verdict == rollup.Pass || row.Verdict == rollup.Flaky
+		passed = passed || row.Verdict.Passed()
 		if row.Verdict == rollup.Error {
 			reasons = append(reasons, about(RuleError, row))
 		}
@@ -120,7 +127,7 @@ func incomplete(r rollup.Result) []rollup.Reason {
 		if row.Verdict == rollup.Missing && !row.Required {
 			unrun++
 		}
-		if row.Verdict != rollup.Pass && row.Verdict != rollup.Flaky {
+		if !row.Verdict.Passed() {
 			continue
 		}
 		for _, s := range row.Subtests {

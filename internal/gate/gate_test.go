@@ -39,7 +39,7 @@ func TestTruthTable(t *testing.T) {
 				if absent {
 					r.Run.Shards = []rollup.Shard{{I: 1, Found: true, End: event.Complete}, {I: 2}}
 				}
-				passed := has[rollup.Pass] || has[rollup.Flaky]
+				passed := has[rollup.Pass] || has[rollup.Flaky] || has[rollup.Fixed]
 				want := rollup.Go
 				switch {
 				case has[rollup.Fail], has[rollup.Missing] && required:
@@ -79,14 +79,14 @@ func TestReasons(t *testing.T) {
 		},
 	}
 	want := rollup.Gate{Verdict: rollup.NoGo, Reasons: []rollup.Reason{
-		{Rule: "fail", Test: "a", Text: "qemu-arm64-tcg: bad"},
-		{Rule: "missing", Test: "c", Text: "nowhere: required, but not selected"},
-		{Rule: "missing", Test: "e/r", Text: "qemu-arm64: never ran"},
-		{Rule: "error", Test: "d", Text: "qemu-arm64: no space"},
-		{Rule: "incomplete", Test: "e/s", Text: "qemu-arm64: never ran, though its test passed"},
-		{Rule: "incomplete", Text: "1 of 5 planned tests did not run to their end"},
-		{Rule: "incomplete", Text: "the run came to its deadline"},
-		{Rule: "cleanup", Text: "aws: could not remove i-1: denied"},
+		{Rule: "fail", Test: "a", Text: "qemu-arm64-tcg: bad", Severity: rollup.Blocks},
+		{Rule: "missing", Test: "c", Text: "nowhere: required, but not selected", Severity: rollup.Blocks},
+		{Rule: "missing", Test: "e/r", Text: "qemu-arm64: never ran", Severity: rollup.Blocks},
+		{Rule: "error", Test: "d", Text: "qemu-arm64: no space", Severity: rollup.Doubt},
+		{Rule: "incomplete", Test: "e/s", Text: "qemu-arm64: never ran, though its test passed", Severity: rollup.Doubt},
+		{Rule: "incomplete", Text: "1 of 5 planned tests did not run to their end", Severity: rollup.Doubt},
+		{Rule: "incomplete", Text: "the run came to its deadline", Severity: rollup.Doubt},
+		{Rule: "cleanup", Text: "aws: could not remove i-1: denied", Severity: rollup.Doubt},
 	}}
 	if diff := cmp.Diff(want, Judge(r)); diff != "" {
 		t.Error(diff)
@@ -95,7 +95,7 @@ func TestReasons(t *testing.T) {
 	r.Run.Shards = []rollup.Shard{{I: 1, Found: true, End: event.Interrupted}, {I: 2}}
 	got := Judge(r)
 	for _, text := range []string{"shard 1 of 2 did not complete", "shard 2 of 2 is absent"} {
-		if !slices.Contains(got.Reasons, rollup.Reason{Rule: RuleShard, Text: text}) {
+		if !slices.Contains(got.Reasons, rollup.Reason{Rule: RuleShard, Text: text, Severity: rollup.Doubt}) {
 			t.Errorf("no reason says %q: %v", text, got.Reasons)
 		}
 	}

@@ -17,6 +17,8 @@ type Verdict string
 const (
 	Pass    Verdict = "pass"
 	Flaky   Verdict = "flaky"   // passed, but only on a later attempt
+	Known   Verdict = "known"   // failed as a policy file expects; Row.Known says which
+	Fixed   Verdict = "fixed"   // expected to fail, and passed
 	Fail    Verdict = "fail"    // the image's fault
 	Error   Verdict = "error"   // the platform's, the network's or the harness's fault
 	Skip    Verdict = "skip"    // cannot run here; the message says why
@@ -24,7 +26,12 @@ const (
 )
 
 // Verdicts lists the verdicts, those that need attention first.
-func Verdicts() []Verdict { return []Verdict{Fail, Error, Missing, Flaky, Skip, Pass} }
+func Verdicts() []Verdict {
+	return []Verdict{Fail, Error, Missing, Fixed, Flaky, Known, Skip, Pass}
+}
+
+// Passed reports whether the test passed, if only on a later attempt.
+func (v Verdict) Passed() bool { return v == Pass || v == Flaky || v == Fixed }
 
 // Result is a snapshot of a run: the content of report.json. It shares no
 // memory that is written to later.
@@ -33,7 +40,11 @@ type Result struct {
 	Run    Run `json:"run"`
 	// Results has a row for each cell, ordered by suite, test and place.
 	Results []Row `json:"results"`
-	Gate    Gate  `json:"gate"`
+	// Clusters are the failures that are taken for the same one, the largest
+	// first; Policy is what is to be said about entries of policy files.
+	Clusters []Cluster `json:"clusters,omitempty"`
+	Policy   []Note    `json:"policy,omitempty"`
+	Gate     Gate      `json:"gate"`
 }
 
 // Run is what is known of the run as a whole.
@@ -108,6 +119,14 @@ type Row struct {
 	// row that exists only because of that.
 	Required    bool `json:"required,omitempty"`
 	NotSelected bool `json:"not_selected,omitempty"`
+
+	Diagnosis
+	// History is how the cell ended in earlier runs, the oldest first and at
+	// most [MaxHistory] of them; Trend is what it comes to with this run.
+	History []Past `json:"history,omitempty"`
+	Trend   *Trend `json:"trend,omitempty"`
+	// Parity is how the test ended in the other places of the run.
+	Parity *Parity `json:"parity,omitempty"`
 }
 
 // Place names where the row's test ran, "qemu-arm64" or, if the run has
@@ -132,6 +151,8 @@ type Subtest struct {
 	Required bool          `json:"required,omitempty"`
 	// Output is the end of what the subtest logged.
 	Output string `json:"output,omitempty"`
+
+	Diagnosis
 }
 
 // Attempt is one try at a cell.
@@ -207,12 +228,26 @@ type Gate struct {
 	Reasons []Reason    `json:"reasons"`
 }
 
+// Severity is what a reason does to the gate's answer.
+type Severity string
+
+// The severities, the worst first.
+const (
+	Blocks Severity = "blocks"  // no-go
+	Doubt  Severity = "unknown" // the run cannot tell
+	Warns  Severity = "warns"   // shown, and nothing else
+)
+
 // Reason is one rule of the gate that did not hold. Test is "" for one about
 // the run as a whole.
 type Reason struct {
-	Rule string `json:"rule"`
-	Test string `json:"test"`
-	Text string `json:"text"`
+	Rule     string   `json:"rule"`
+	Test     string   `json:"test"`
+	Text     string   `json:"text"`
+	Severity Severity `json:"severity,omitempty"`
+	// Evidence is "FILE:LINE" of an artifact, relative to the run directory, or
+	// of a policy file; a file or directory alone where there is no line.
+	Evidence string `json:"evidence,omitempty"`
 }
 
 // Counts says how many rows have each verdict.

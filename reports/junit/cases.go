@@ -36,6 +36,8 @@ func testCase(row rollup.Row) testcase {
 		c.Error = result(row.Class, row.Message, details(row))
 	case rollup.Skip:
 		c.Skipped = &junit.Result{Message: oneLine(row.Message), Data: row.Message}
+	case rollup.Known:
+		c.Skipped = &junit.Result{Message: knownFailure(row.Known, row.Message), Data: row.Message}
 	case rollup.Missing:
 		kind := event.Class("missing")
 		if row.NotSelected {
@@ -57,13 +59,15 @@ func subtestCase(row rollup.Row, s rollup.Subtest) testcase {
 		c.Failure = result(s.Class, s.Message, "")
 	case s.Verdict == rollup.Error:
 		c.Error = result(s.Class, s.Message, "")
-	case s.Verdict == rollup.Missing && (s.Required || row.Verdict == rollup.Pass || row.Verdict == rollup.Flaky):
+	case s.Verdict == rollup.Missing && (s.Required || row.Verdict.Passed()):
 		c.Error = result("missing", s.Message, "")
 	case s.Verdict == rollup.Missing:
 		// The test itself has the failure or error that this follows from.
 		c.Skipped = &junit.Result{Message: "never ran: " + row.Test + " ended before it"}
 	case s.Verdict == rollup.Skip:
 		c.Skipped = &junit.Result{Message: oneLine(s.Message), Data: s.Message}
+	case s.Verdict == rollup.Known:
+		c.Skipped = &junit.Result{Message: knownFailure(s.Known, s.Message), Data: s.Message}
 	case s.Verdict == rollup.Flaky:
 		for _, a := range row.Attempts {
 			for _, earlier := range a.Subtests {
@@ -77,6 +81,18 @@ func subtestCase(row rollup.Row, s rollup.Subtest) testcase {
 		c.SystemOut = &junit.Output{Data: s.Output}
 	}
 	return c
+}
+
+// knownFailure is the message of a failure that was expected.
+func knownFailure(k *rollup.KnownFailure, message string) string {
+	text := "known failure"
+	if k != nil {
+		text += ": " + cmp.Or(k.Tracker, k.Reason, k.At)
+		if k.Until != "" {
+			text += " until " + k.Until
+		}
+	}
+	return oneLine(text + ": " + message)
 }
 
 // addAttempts gives the case an element for each attempt that did not pass

@@ -57,20 +57,26 @@ func (p *printer) row(n int, row rollup.Row) {
 	}
 }
 
-// point writes one test point. What was skipped has the reason as directive.
+// point writes one test point. What was skipped has the reason as directive,
+// and what is expected to fail is a TODO, as TAP has it.
 func (p *printer) point(n int, name string, v rollup.Verdict, message string) {
 	text := fmt.Sprintf("ok %d - %s", n, escape(name))
 	if !ok(v) {
 		text = "not " + text
 	}
-	if v == rollup.Skip {
+	switch v {
+	case rollup.Skip:
 		text += " # SKIP " + escape(message)
+	case rollup.Known:
+		text += " # TODO known: " + escape(message)
+	case rollup.Fixed:
+		text += " # TODO expected to fail"
 	}
 	p.line(strings.TrimRight(text, " "))
 }
 
 func ok(v rollup.Verdict) bool {
-	return v == rollup.Pass || v == rollup.Flaky || v == rollup.Skip
+	return v == rollup.Pass || v == rollup.Flaky || v == rollup.Skip || v == rollup.Fixed
 }
 
 // escape makes a text fit for a description: one line, and no "#" that begins

@@ -20,6 +20,10 @@ func Symbol(v rollup.Verdict) string {
 		return "✓"
 	case rollup.Flaky:
 		return "~"
+	case rollup.Known:
+		return "×"
+	case rollup.Fixed:
+		return "↑"
 	case rollup.Fail:
 		return "✗"
 	case rollup.Error:
@@ -70,10 +74,10 @@ func LastLines(text string, n int) []string {
 }
 
 // Problems returns the rows that someone has to look at: what failed, then
-// what is in error, missing and flaky, each in the order of the result.
+// what is in error, missing, fixed and flaky, each in the order of the result.
 func Problems(r rollup.Result) []rollup.Row {
 	var rows []rollup.Row
-	for _, v := range []rollup.Verdict{rollup.Fail, rollup.Error, rollup.Missing, rollup.Flaky} {
+	for _, v := range []rollup.Verdict{rollup.Fail, rollup.Error, rollup.Missing, rollup.Fixed, rollup.Flaky} {
 		for _, row := range r.Results {
 			if row.Verdict == v {
 				rows = append(rows, row)
