@@ -123,6 +123,7 @@ the environment kept it from finding out.`,
 	root.PersistentFlags().BoolVar(&a.debug, "debug", false, "log diagnosis to standard error")
 	root.AddCommand(
 		a.runCommand(), a.listCommand(), a.imageCommand(), a.reportCommand(), a.mergeCommand(),
+		a.bisectCommand(), a.investigateCommand(),
 		a.spawnCommand(), a.sshCommand(), a.consoleCommand(), a.gcCommand(), a.doctorCommand(),
 		a.versionCommand(), a.clusterHostCommand(),
 	)

@@ -64,6 +64,7 @@ type run struct {
 	progress runstore.Progress
 	resumed  bool
 	report   *reporter
+	watch    func(event.Event) error // told each event, when not nil
 	shells   shells
 	testing  atomic.Bool // there are tests to finish
 }
@@ -89,20 +90,26 @@ func (r *run) main(ctx context.Context, words []string) error {
 		return err
 	}
 	defer machines.Close()
+	result, err := r.on(ctx, drain, selected, machines)
+	if err != nil {
+		return err
+	}
+	return verdictError(result)
+}
+
+// on runs the selected tests on the targets.
+func (r *run) on(ctx context.Context, drain <-chan struct{}, selected []harness.Selected, machines *targets) (rollup.Result, error) {
 	shard, err := r.flags.shardOf()
 	if err != nil {
-		return usage(err)
+		return rollup.Result{}, usage(err)
 	}
 	plan := harness.Plan(selected, machines.platforms, r.flags.seed)
 	r.jobs, r.digest = harness.InShard(plan, shard), harness.Digest(plan)
 	if err := r.openStore(); err != nil {
-		return err
+		return rollup.Result{}, err
 	}
 	result, err := r.execute(ctx, drain, shard, machines.images)
-	if err = errors.Join(err, r.store.Close()); err != nil {
-		return err
-	}
-	return verdictError(result)
+	return result, errors.Join(err, r.store.Close())
 }
 
 // selection returns the tests that were asked for.
@@ -189,6 +196,9 @@ func (r *run) execute(ctx context.Context, drain <-chan struct{}, shard *event.S
 	}
 	if err := r.store.Append(started); err != nil {
 		return rollup.Result{}, err
+	}
+	if r.watch != nil {
+		r.store.Subscribe("watch", r.watch)
 	}
 	r.testing.Store(true)
 	end, err := harness.Run(ctx, r.jobs, r.options(budget, drain))
