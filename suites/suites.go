@@ -5,6 +5,7 @@ package suites
 import (
 	"seatrial/harness"
 	"seatrial/suites/basic"
+	"seatrial/suites/etcd"
 	"seatrial/suites/selftest"
 )
 
@@ -12,6 +13,7 @@ import (
 func All() []harness.Suite {
 	return []harness.Suite{
 		basic.Suite(),
+		etcd.Suite(),
 		selftest.Suite(),
 	}
 }
