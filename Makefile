@@ -42,6 +42,10 @@ check: ## format, vet, linters, go.mod, vulnerabilities
 bench: build ## benchmarks, as ratios where machines differ
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: fixtures
+fixtures: ## build what is compiled in to run in guests, where its sources changed
+	@GO=$(GO) internal/fixtures/probe/build
+
 release: ## static binaries of both architectures and their checksums, in dist/
 	@rm -rf dist && mkdir -p dist
 	GOARCH=amd64 $(BUILD) -o dist/seatrial-linux-amd64 ./cmd/seatrial

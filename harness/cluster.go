@@ -27,6 +27,7 @@ type cluster struct {
 	mu        sync.Mutex
 	guests    []*guest // by number; nil until the machine runs
 	listeners []net.Listener
+	handlers  map[uint16]*switchable // by the port at which a fixture is served
 }
 
 // live lists the machines that run, in the order in which they were asked for.

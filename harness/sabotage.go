@@ -36,7 +36,7 @@ func (t Test) twins() []Test {
 	for _, s := range t.Sabotage {
 		proof := Subtest{Name: s.Name, Doc: "The test notices what is broken.", Image: t.part(s.Subtest).Image,
 			Run: func(ctx context.Context, parent *T) { t.prove(ctx, parent, s) }}
-		if s.Undo != "" {
+		if s.Undo != "" || s.Break == "" {
 			shared.Subtests = append(shared.Subtests, proof)
 			continue
 		}
@@ -76,7 +76,7 @@ func (t Test) untouched(ctx context.Context, parent *T) {
 		if len(parent.facts.Has.Missing(s.Image...)) > 0 {
 			continue
 		}
-		v := parent.child(ctx, s.Run)
+		v := parent.child(ctx, s.Run, nil)
 		if v.err != nil {
 			parent.broken(v.err)
 		}
@@ -89,8 +89,10 @@ func (t Test) untouched(ctx context.Context, parent *T) {
 // prove breaks the guest, and expects the test to say so.
 func (t Test) prove(ctx context.Context, parent *T, s Sabotage) {
 	m := parent.Machine(0)
-	m.MustRoot(ctx, s.Break)
-	v := parent.child(ctx, t.part(s.Subtest).Run)
+	if s.Break != "" {
+		m.MustRoot(ctx, s.Break)
+	}
+	v := parent.child(ctx, t.part(s.Subtest).Run, s.Serve)
 	if s.Undo != "" {
 		m.MustRoot(ctx, s.Undo)
 	}
@@ -114,11 +116,12 @@ func (t Test) prove(ctx context.Context, parent *T, s Sabotage) {
 	parent.Logf("noticed: %s", firstLine(got.Message))
 }
 
-// child runs a test function as a part of t, and returns what it said.
-func (t *T) child(ctx context.Context, run func(context.Context, *T)) verdict {
+// child runs a test function as a part of t, and returns what it said. Where
+// the function serves something at a port of served, that is served instead.
+func (t *T) child(ctx context.Context, run func(context.Context, *T), served Served) verdict {
 	c := &T{
 		cell: t.cell, n: t.n, subtest: t.subtest, scale: t.scale, dir: t.dir,
-		cluster: t.cluster, has: t.has, facts: t.facts, emit: t.emit,
+		cluster: t.cluster, has: t.has, facts: t.facts, served: served, emit: t.emit,
 	}
 	return c.call(ctx, run, t.Scale(testGrace))
 }

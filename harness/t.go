@@ -30,6 +30,7 @@ type T struct {
 	cluster *cluster
 	has     platforms.Set
 	facts   Facts
+	served  Served // in place of what the test serves
 	emit    func(event.Body)
 
 	mu     sync.Mutex

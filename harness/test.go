@@ -107,6 +107,9 @@ type Sabotage struct {
 	// Break and Undo are shell scripts, run as root on machine m0. Without
 	// Undo the sabotage gets a cluster of its own.
 	Break, Undo string
+	// Serve takes the place of fixtures that the test serves; what is broken
+	// then need not be in the guest.
+	Serve Served
 	// Class of the failure; empty means event.Assertion.
 	Class event.Class
 	// Message is a regular expression that the failure's message must match.
@@ -183,7 +186,7 @@ func (t Test) validate() error {
 		if !names[s.Subtest] {
 			bad("sabotage %s: no subtest %q", s.Name, s.Subtest)
 		}
-		if !testName.MatchString(s.Name) || s.Break == "" {
+		if !testName.MatchString(s.Name) || s.Break == "" && len(s.Serve) == 0 {
 			bad("sabotage %q: illegal name or nothing to break", s.Name)
 		}
 		if _, err := regexp.Compile(s.Message); err != nil || s.Message == "" {
