@@ -5,12 +5,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // stopGrace is how long a tool that was asked to end may take to clean up.
@@ -56,6 +59,11 @@ func (t tools) start(ctx context.Context, c command, stdout io.Writer) error {
 		return err
 	}
 	tail := &tailWriter{limit: 2000}
+	// What this program was given open is not the tools' business: with nine
+	// more files open, mmdebstrap hands apt a number of two digits, which the
+	// shell cannot redirect to. Kernels before 5.11 lack the flag, and the
+	// tools then get everything.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	cmd := exec.CommandContext(ctx, program, args[1:]...)
 	cmd.Env = append(cmd.Environ(), t.env...)
 	cmd.Stdin = c.stdin

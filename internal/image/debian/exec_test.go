@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,6 +34,20 @@ func TestOutputAndInput(t *testing.T) {
 	}
 	if err := testTools().run(t.Context(), command{args: []string{"grep", "-q", "x"}, stdin: strings.NewReader("x\n")}); err != nil {
 		t.Errorf("input was not read: %v", err)
+	}
+}
+
+// TestInheritedFiles: a file that this program was given open, as a shell does,
+// does not reach the tools.
+func TestInheritedFiles(t *testing.T) {
+	fd, err := syscall.Dup(int(os.Stdin.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	out, err := testTools().output(t.Context(), "sh", "-c", fmt.Sprintf("test -e /proc/self/fd/%d && echo open || echo closed", fd))
+	if err != nil || string(out) != "closed\n" {
+		t.Errorf("file %d of this program is %q in a tool: %v", fd, out, err)
 	}
 }
 
