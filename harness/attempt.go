@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,18 +12,23 @@ import (
 
 	"seatrial/harness/event"
 	"seatrial/internal/consolecheck"
+	"seatrial/internal/schedule"
 	"seatrial/platforms"
 )
 
 // attempt is one try at a job.
 type attempt struct {
-	job    Job
-	target *target
-	n      int
-	dir    string
-	opts   *Options
-	log    *slog.Logger
-	record func(event.Body)
+	job         Job
+	target      *target
+	n           int
+	dir         string
+	opts        *Options
+	log         *slog.Logger
+	record      func(event.Body)
+	startPolicy Start
+	kind        queueKey
+	lease       *schedule.Lease // of what the machines take of this host
+	wake        func()          // tells the scheduler that a template was made
 
 	ctx    context.Context // of the machines; ends with a cause when one dies
 	cancel context.CancelCauseFunc
@@ -37,6 +43,7 @@ type attempt struct {
 	found       int
 	provisioned time.Duration
 	names       []string
+	starts      starts
 }
 
 // outcome is how an attempt ended.
@@ -44,6 +51,8 @@ type outcome struct {
 	Outcome event.Outcome
 	Class   event.Class
 	Message string
+
+	start string // "fork" or "cold"
 }
 
 // run does the attempt from its first event to its last.
@@ -51,24 +60,77 @@ func (a *attempt) run(ctx context.Context) outcome {
 	a.began = time.Now()
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	defer a.cancel(nil)
-	a.emit(&event.AttemptStarted{Cell: a.job.Cell, N: a.n, Start: a.start()})
-	out := a.play()
+	a.emit(&event.AttemptStarted{Cell: a.job.Cell, N: a.n, Start: a.planned()})
+	out, took := a.play()
 	a.events.Lock()
 	defer a.events.Unlock()
 	a.over = true
+	how, note := a.starts.summary(a.planned())
 	a.record(&event.AttemptFinished{
 		Cell: a.job.Cell, N: a.n, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message),
-		Signature: a.signature(out), Start: a.start(), ProvisionSeconds: a.provisioned.Seconds(),
-		Seconds: time.Since(a.began).Seconds(), Machines: a.names,
+		Signature: a.signature(out), Start: how, StartNote: clip(note), ProvisionSeconds: a.provisioned.Seconds(),
+		Seconds: took.Seconds(), Machines: a.names,
 	})
+	out.start = how
 	return out
 }
 
-// start is how the attempt's machines start.
-func (a *attempt) start() string { return "cold" }
+// planned is how the attempt's machines shall start.
+func (a *attempt) planned() string {
+	if a.target.forks(a.startPolicy, a.job.Test.Needs, a.job.Test.Needs.Spec) {
+		return "fork"
+	}
+	return "cold"
+}
 
-// play makes the cluster, runs the test in it, and removes it.
-func (a *attempt) play() outcome {
+// template makes what is missing to fork a machine of the spec, within the
+// budget of a boot. It returns the spec as it has to be booted, and why that is
+// cold if it should not be.
+func (a *attempt) template(ctx context.Context, spec platforms.MachineSpec, budget time.Duration) (platforms.MachineSpec, error) {
+	if spec.Cold || a.target.forker == nil {
+		return spec, nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, budget, errBootBudget)
+	defer cancel()
+	err := a.target.template(ctx, spec)
+	spec.Cold = err != nil
+	a.takes(!spec.Cold)
+	if errors.Is(err, platforms.ErrUnsupported) {
+		a.log.Info("cannot be forked", "machine", spec.Name, "why", err)
+		err = nil
+	}
+	return spec, err
+}
+
+// noteStart completes a machine's event by how it came to run.
+func (a *attempt) noteStart(ready *event.MachineReady, m platforms.Machine, noTemplate error) {
+	how, fallback := started(m)
+	fallback = cmp.Or(fallback, noTemplate)
+	ready.Start = string(how)
+	if fallback != nil {
+		ready.Fallback = clip(fallback.Error())
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.starts.note(ready.Machine, how, fallback)
+	a.takes(len(a.starts.cold) == 0)
+}
+
+// takes corrects what the attempt was thought to take of this host.
+func (a *attempt) takes(fork bool) {
+	switch {
+	case !a.kind.forks():
+	case fork:
+		a.lease.Change(a.kind.cost, a.kind.share)
+	default:
+		a.lease.Change(a.kind.cold, schedule.Share{})
+	}
+	a.wake()
+}
+
+// play makes the cluster, runs the test in it, and removes it. The time is
+// until the outcome was known.
+func (a *attempt) play() (outcome, time.Duration) {
 	defer func() { a.names = slices.Sorted(slices.Values(a.names)) }()
 	pc, err := a.target.platform.NewCluster(a.ctx, platforms.ClusterSpec{
 		Name:     fmt.Sprintf("%s-%s-%d", a.job.Cell.Test, a.job.Cell.Arch, a.n),
@@ -78,19 +140,21 @@ func (a *attempt) play() outcome {
 		Capture:  a.opts.Capture,
 	})
 	if err != nil {
-		return classify(observed{boot: err, cause: context.Cause(a.ctx)})
+		return classify(observed{boot: err, cause: context.Cause(a.ctx)}), time.Since(a.began)
 	}
 	c := &cluster{a: a, c: pc}
 	o := a.observe(c)
+	a.lease.Rest()
 	c.collect(a.ctx)
 	o.fatal = a.firstFatal()
 	out := classify(o)
+	took := time.Since(a.began)
 	if a.afterwards(c, out) {
 		c.destroy(a.ctx)
 	} else {
 		c.leave()
 	}
-	return out
+	return out, took
 }
 
 // afterwards lets the user into the machines of a failed attempt, and says
@@ -249,7 +313,7 @@ func (a *attempt) fill(spec platforms.MachineSpec, i int) platforms.MachineSpec 
 	if spec.UserData == nil {
 		spec.UserData = []byte(needs.UserData)
 	}
-	spec.Cold = spec.Cold || needs.Cold
+	spec.Cold = spec.Cold || needs.Cold || a.target.forker != nil && !a.target.forks(a.startPolicy, needs, spec)
 	a.mu.Lock()
 	a.names = append(a.names, spec.Name)
 	a.mu.Unlock()

@@ -74,6 +74,7 @@ func (c *cluster) start(ctx context.Context, spec platforms.MachineSpec, i int) 
 	c.a.booting(spec.Name, "")
 	began := time.Now()
 	budget := c.a.bootBudget()
+	spec, noTemplate := c.a.template(ctx, spec, budget)
 	bootCtx, cancel := context.WithTimeoutCause(ctx, budget, errBootBudget)
 	defer cancel()
 	m, err := c.c.Boot(bootCtx, spec)
@@ -89,6 +90,7 @@ func (c *cluster) start(ctx context.Context, spec platforms.MachineSpec, i int) 
 		return nil, err
 	}
 	ready := &event.MachineReady{Cell: c.a.job.Cell, N: c.a.n, Machine: spec.Name, Seconds: time.Since(began).Seconds()}
+	c.a.noteStart(ready, m, noTemplate)
 	for _, addr := range m.Addresses() {
 		ready.Addresses = append(ready.Addresses, addr.String())
 	}

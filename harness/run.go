@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,11 @@ type Options struct {
 
 	// Budget is what machines that run on this host may take of it.
 	Budget *schedule.Budget
+	// Expected is how long a cell is thought to take, 0 if that is not known:
+	// what takes longest starts first. nil keeps the order of the plan.
+	Expected func(event.Cell) time.Duration
+	// Start says which machines are forked; the zero value is StartAuto.
+	Start Start
 	// Retries is how often a failed cell is tried again to tell flaky from
 	// broken. Errors are retried within a budget of their own.
 	Retries int
@@ -57,7 +63,7 @@ type Options struct {
 	// attempt before they are removed.
 	OnFailure func(ctx context.Context, cell event.Cell, machines []platforms.Machine)
 	// Keep leaves machines running for KeepFor; Kept is told the handle by
-	// which they can be entered.
+	// which they can be entered. The zero value is KeepNever.
 	Keep    Keep
 	KeepFor time.Duration
 	Kept    func(cell event.Cell, handle string)
@@ -81,14 +87,19 @@ const (
 func Run(ctx context.Context, jobs []Job, o Options) (event.End, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &runner{opts: &o, cancel: cancel, targets: map[platforms.Platform]*target{}, stop: make(chan struct{})}
+	o.Start, o.Keep = cmp.Or(o.Start, StartAuto), cmp.Or(o.Keep, KeepNever)
+	r := &runner{
+		opts: &o, cancel: cancel, targets: map[platforms.Platform]*target{},
+		stop: make(chan struct{}), woken: make(chan struct{}, 1),
+	}
 	for _, j := range jobs {
 		if r.targets[j.platform] == nil {
 			r.targets[j.platform] = newTarget(j.platform, o.Facts, o.Log)
 		}
 		r.emit(&event.TestPlanned{Cell: j.Cell, Doc: j.Test.Doc, Tags: j.Test.Tags, Subtests: j.subtestNames()})
 	}
-	r.all(ctx, jobs)
+	r.plan(jobs)
+	r.schedule(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.end(ctx, len(jobs)), r.err
@@ -99,121 +110,21 @@ type runner struct {
 	targets map[platforms.Platform]*target
 	cancel  context.CancelCauseFunc
 	stop    chan struct{} // closed when no further job shall start
+	woken   chan struct{} // holds a token when there may be something to start
+	working sync.WaitGroup
 
 	mu      sync.Mutex
+	queues  []*queue
+	running int   // tasks
 	err     error // of recording events
 	failed  int   // cells that ended in a failure
 	settled int   // cells that need not be run any more
 	stopped bool
 }
 
-// all runs the jobs as the budget admits them. What does not fit is passed
-// over until it does; jobs behind it that fit go first.
-func (r *runner) all(ctx context.Context, jobs []Job) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	finished := make(chan struct{}, len(jobs))
-	queues := r.queues(jobs)
-	for !r.draining(ctx) {
-		queues = r.admit(ctx, queues, func(j *Job, release func()) {
-			wg.Go(func() {
-				r.job(ctx, *j)
-				release()
-				finished <- struct{}{}
-			})
-		})
-		if len(queues) == 0 {
-			return
-		}
-		select {
-		case <-finished:
-		case <-r.opts.Drain:
-		case <-r.stop:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// queue is the jobs of one cost that wait, as indexes into the plan. When one
-// of them does not fit, none does.
-type queue struct {
-	cost    schedule.Cost
-	waiting []int
-	jobs    []Job // the whole plan
-}
-
-// queues sorts the jobs that have to be run by their cost.
-func (r *runner) queues(jobs []Job) []*queue {
-	byCost := map[schedule.Cost]*queue{}
-	var all []*queue
-	for i, j := range jobs {
-		if r.opts.Done != nil && r.opts.Done(j.Cell) {
-			r.settle()
-			continue
-		}
-		cost := r.cost(j)
-		q := byCost[cost]
-		if q == nil {
-			q = &queue{cost: cost, jobs: jobs}
-			byCost[cost] = q
-			all = append(all, q)
-		}
-		q.waiting = append(q.waiting, i)
-	}
-	return all
-}
-
-// admit starts the jobs that fit now, in the order of the plan, and returns the
-// queues in which others wait.
-func (r *runner) admit(ctx context.Context, queues []*queue, start func(j *Job, release func())) []*queue {
-	var full []*queue
-	for len(queues) > 0 && !r.draining(ctx) {
-		q := slices.MinFunc(queues, func(a, b *queue) int { return a.waiting[0] - b.waiting[0] })
-		release, ok := r.opts.Budget.TryAcquire(q.cost)
-		if ok {
-			start(&q.jobs[q.waiting[0]], release)
-			q.waiting = q.waiting[1:]
-		} else {
-			full = append(full, q)
-		}
-		if !ok || len(q.waiting) == 0 {
-			queues = slices.DeleteFunc(queues, func(other *queue) bool { return other == q })
-		}
-	}
-	return append(full, queues...)
-}
-
-// draining reports whether no further job shall start.
-func (r *runner) draining(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-	case <-r.opts.Drain:
-	case <-r.stop:
-	default:
-		return false
-	}
-	return true
-}
-
-// cost is what a job takes of this host.
-func (r *runner) cost(j Job) schedule.Cost {
-	caps := r.targets[j.platform].caps
-	if !caps.Local || j.Skip != "" {
-		return schedule.Cost{}
-	}
-	memory, cpus := caps.MemoryMiB, caps.CPUs
-	if spec := j.Test.Needs.Spec; spec.MemoryMiB > 0 {
-		memory = spec.MemoryMiB
-	}
-	if spec := j.Test.Needs.Spec; spec.CPUs > 0 {
-		cpus = spec.CPUs
-	}
-	n := max(1, j.Test.Needs.MachineCount())
-	return schedule.Cost{MemoryMiB: n * (memory + caps.OverheadMiB), CPUs: float64(n*cpus) / 2}
-}
-
-// job runs the attempts of one cell and says how it ended.
-func (r *runner) job(ctx context.Context, j Job) {
+// job runs the attempts of one cell and says how it ended. The lease is for
+// its first attempt.
+func (r *runner) job(ctx context.Context, j Job, lease *schedule.Lease) {
 	t := r.targets[j.platform]
 	skip := j.Skip
 	if known := t.facts(); skip == "" && known.Has != nil {
@@ -226,7 +137,7 @@ func (r *runner) job(ctx context.Context, j Job) {
 		r.settle()
 		return
 	}
-	out, attempts := r.attempts(ctx, j, t)
+	out, attempts := r.attempts(ctx, j, t, lease)
 	if isInterrupted(ctx) && out.Outcome == event.Error {
 		return // The cell stays unfinished: resuming the run tries it again.
 	}
@@ -251,7 +162,7 @@ func (r *runner) settle() {
 // attempts tries a job as often as the policy says. The outcome is that of the
 // last attempt if it passed, and else the worst: an error does not refute an
 // earlier failure. With Repeat it is always the worst.
-func (r *runner) attempts(ctx context.Context, j Job, t *target) (out outcome, n int) {
+func (r *runner) attempts(ctx context.Context, j Job, t *target, lease *schedule.Lease) (out outcome, n int) {
 	began := time.Now()
 	budget := time.Duration(float64(retryBudget) * t.slowness() * r.opts.TimeoutScale)
 	if r.opts.Tried != nil {
@@ -260,8 +171,14 @@ func (r *runner) attempts(ctx context.Context, j Job, t *target) (out outcome, n
 	worst := outcome{Outcome: event.Pass}
 	count := map[event.Outcome]int{}
 	for round := 1; ; round++ {
+		if lease == nil {
+			if lease = r.acquire(ctx, t, j); lease == nil {
+				return worst, n
+			}
+		}
 		n++
-		out = r.attempt(ctx, j, t, n)
+		out = r.attempt(ctx, j, t, n, lease)
+		lease = nil
 		count[out.Outcome]++
 		if severity(out.Outcome) > severity(worst.Outcome) {
 			worst = out
@@ -288,7 +205,9 @@ func severity(o event.Outcome) int {
 	return slices.Index([]event.Outcome{event.Pass, event.Skip, event.Error, event.Fail}, o)
 }
 
-func (r *runner) attempt(ctx context.Context, j Job, t *target, n int) outcome {
+// attempt makes one attempt, and gives its lease back.
+func (r *runner) attempt(ctx context.Context, j Job, t *target, n int, lease *schedule.Lease) outcome {
+	defer lease.Release()
 	dir, err := r.opts.ArtifactDir(j.Cell, n)
 	if err != nil {
 		r.emit(&event.AttemptStarted{Cell: j.Cell, N: n, Start: "cold"})
@@ -296,8 +215,10 @@ func (r *runner) attempt(ctx context.Context, j Job, t *target, n int) outcome {
 		r.emit(&event.AttemptFinished{Cell: j.Cell, N: n, Outcome: out.Outcome, Class: out.Class, Message: out.Message, Start: "cold"})
 		return out
 	}
+	kind, _ := r.kind(j, r.opts.Start)
 	a := &attempt{
 		job: j, target: t, n: n, dir: dir, opts: r.opts, record: r.emit,
+		startPolicy: r.opts.Start, kind: kind, lease: lease, wake: r.wake,
 		log: r.opts.Log.With("test", j.Cell.Test, "arch", j.Cell.Arch, "attempt", n),
 	}
 	return a.run(ctx)

@@ -12,6 +12,7 @@ import (
 type target struct {
 	platform platforms.Platform
 	caps     platforms.Capabilities
+	forker   platforms.Forker // nil where machines are not forked
 	cache    FactsCache
 	log      *slog.Logger
 
@@ -19,10 +20,15 @@ type target struct {
 	mu     sync.Mutex
 	known  Facts   // Has is nil until the facts are known
 	factor float64 // 0 until the slowness is measured
+	// hopeless says, by template, why machines cannot be forked in this run.
+	hopeless map[string]error
 }
 
 func newTarget(p platforms.Platform, cache FactsCache, log *slog.Logger) *target {
-	t := &target{platform: p, caps: p.Capabilities(), cache: cache, log: log}
+	t := &target{platform: p, caps: p.Capabilities(), cache: cache, log: log, hopeless: map[string]error{}}
+	if t.caps.Has[platforms.Fork] {
+		t.forker, _ = p.(platforms.Forker)
+	}
 	if f, ok := cache.Load(t.caps.Image.Digest); ok {
 		t.known = f
 	}

@@ -74,6 +74,11 @@ type Capabilities struct {
 	// OverheadMiB is what a local machine takes of this host beside its own
 	// memory, at most.
 	OverheadMiB int
+	// ForkMiB is what a fork with MemoryMiB of memory takes of this host, on a
+	// usual test: its overhead and the pages that it does not share with its
+	// template. Those that are shared are counted once for all forks, as
+	// MemoryMiB. 0 means that forks take as much as other machines.
+	ForkMiB int
 }
 
 // Image identifies what machines boot.

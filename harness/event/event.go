@@ -118,7 +118,13 @@ type TestPlanned struct {
 type AttemptStarted struct {
 	Cell
 	N     int    `json:"n"`
-	Start string `json:"start"` // "fork" or "cold"
+	Start string `json:"start"` // "fork" or "cold", as planned
+	// Verifies is set on an attempt that does not decide the cell: it repeats
+	// cold what passed as a fork.
+	Verifies bool `json:"verifies,omitempty"`
+	// Pack lists the tests that were run on the machine so far, in order and
+	// with this one at the end, where tests share a machine.
+	Pack []string `json:"pack,omitempty"`
 }
 
 // MachineBooting says that a machine is being started.
@@ -138,6 +144,10 @@ type MachineReady struct {
 	Machine   string   `json:"machine"`
 	Seconds   float64  `json:"seconds"` // since its first MachineBooting
 	Addresses []string `json:"addresses,omitempty"`
+	// Start is "fork" or "cold" where the platform tells. Fallback says why the
+	// machine was booted cold though it should have been a fork.
+	Start    string `json:"start,omitempty"`
+	Fallback string `json:"fallback,omitempty"`
 	// Slowness is the guest's CPU time for a fixed piece of work, as a
 	// multiple of that of a reference machine; timeouts are scaled by it.
 	Slowness float64 `json:"slowness,omitempty"`
@@ -197,7 +207,10 @@ type AttemptFinished struct {
 	Class     Class   `json:"class,omitempty"`
 	Message   string  `json:"message,omitempty"`
 	Signature string  `json:"signature,omitempty"`
-	Start     string  `json:"start"`
+	// Start is "fork" when all machines were forked, and else "cold".
+	// StartNote says why, where it is not as it was planned.
+	Start     string `json:"start"`
+	StartNote string `json:"start_note,omitempty"`
 	// ProvisionSeconds is the time until all machines were ready; Seconds is
 	// the whole time, teardown excluded.
 	ProvisionSeconds float64  `json:"provision_seconds"`

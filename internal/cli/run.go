@@ -230,6 +230,9 @@ func (r *run) reproduce(j harness.Job) string {
 	if r.flags.accel != "auto" {
 		words = append(words, "--accel", r.flags.accel)
 	}
+	if r.flags.start != "auto" {
+		words = append(words, "--start", r.flags.start)
+	}
 	if image, err := r.flags.imageFor(j.Cell.Arch); err == nil && image != "" {
 		words = append(words, "--image", image)
 	}

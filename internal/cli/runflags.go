@@ -21,6 +21,7 @@ type targetFlags struct {
 	archs     []string
 	images    []string
 	accel     string
+	start     string
 }
 
 func (f *targetFlags) register(fs *pflag.FlagSet) {
@@ -28,6 +29,7 @@ func (f *targetFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.archs, "arch", []string{runtime.GOARCH}, "amd64, arm64 or both, separated by a comma")
 	fs.StringSliceVar(&f.images, "image", nil, "path or URL of the image, as ARCH=PATH where there are several; \"#sha256:HEX\" after it is checked (default: the reference image, built on first use)")
 	fs.StringVar(&f.accel, "accel", "auto", "kvm, tcg, or auto: KVM where it is proven to work")
+	fs.StringVar(&f.start, "start", "auto", "cold, fork, or auto: forks of a booted template, but for what needs a first boot or has user data of its own")
 }
 
 func (f *targetFlags) check() error {
@@ -43,6 +45,11 @@ func (f *targetFlags) check() error {
 	}
 	if !slices.Contains([]string{"auto", "kvm", "tcg"}, f.accel) {
 		return usagef("--accel %s: want auto, kvm or tcg", f.accel)
+	}
+	switch harness.Start(f.start) {
+	case harness.StartAuto, harness.StartFork, harness.StartCold:
+	default:
+		return usagef("--start %s: want auto, fork or cold", f.start)
 	}
 	f.archs = unique(f.archs)
 	return nil

@@ -21,6 +21,7 @@ func (r *run) options(budget *schedule.Budget, drain <-chan struct{}) harness.Op
 		Facts:        harness.FactsCache{Dir: r.cacheDir("facts")},
 		Log:          r.log,
 		Budget:       budget,
+		Start:        harness.Start(r.flags.start),
 		Retries:      r.flags.retries,
 		Repeat:       r.flags.repeat,
 		TimeoutScale: r.flags.timeoutScale,

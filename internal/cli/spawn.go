@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seatrial/harness"
 	"seatrial/internal/provision"
 	"seatrial/platforms"
 )
@@ -64,7 +65,8 @@ the shell ends. With --detach they stay instead, and are entered by "seatrial ss
 
 func (a *app) spawn(ctx context.Context, f *spawnFlags) error {
 	spec := platforms.MachineSpec{
-		MemoryMiB: f.memoryMiB, CPUs: f.cpus, Firmware: platforms.Firmware(f.firmware), TPM: f.tpm, Cold: true,
+		MemoryMiB: f.memoryMiB, CPUs: f.cpus, Firmware: platforms.Firmware(f.firmware), TPM: f.tpm,
+		Cold: f.start == string(harness.StartCold) || f.start == string(harness.StartAuto) && f.userData != "",
 	}
 	if f.userData != "" {
 		data, err := os.ReadFile(f.userData)

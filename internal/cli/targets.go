@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"seatrial/harness"
 	"seatrial/harness/event"
 	"seatrial/internal/image"
 	"seatrial/platforms"
@@ -60,6 +61,9 @@ func (a *app) openTargets(ctx context.Context, f *targetFlags) (*targets, error)
 		}
 		if why := p.AccelReason(); why != "" {
 			fmt.Fprintf(a.env.Stderr, "seatrial: %s\n", why)
+		}
+		if f.start == string(harness.StartFork) && !p.Capabilities().Has[platforms.Fork] {
+			return nil, errors.Join(usagef("--start fork: machines of %s for %s cannot be forked", p.Capabilities().Platform, arch), p.Close())
 		}
 		t.platforms = append(t.platforms, p)
 		t.images = append(t.images, event.Image{

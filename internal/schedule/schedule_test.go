@@ -1,12 +1,6 @@
 package schedule
 
-import (
-	"context"
-	"errors"
-	"testing"
-	"testing/synctest"
-	"time"
-)
+import "testing"
 
 func TestTryAcquire(t *testing.T) {
 	tests := []struct {
@@ -28,39 +22,71 @@ func TestTryAcquire(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := NewBudget(Cost{2000, 2}, tt.slots)
 			for _, c := range tt.held {
-				if _, ok := b.TryAcquire(c); !ok {
-					t.Fatalf("%v was not admitted", c)
-				}
+				acquire(t, b, c, Share{}, true)
 			}
-			if _, ok := b.TryAcquire(tt.want); ok != tt.ok {
-				t.Errorf("admitted: %v, want %v", ok, tt.ok)
-			}
+			acquire(t, b, tt.want, Share{}, tt.ok)
 		})
 	}
 }
 
-func TestAcquireWaitsForRelease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(Cost{1000, 1}, 0)
-		first, _ := b.TryAcquire(Cost{1000, 1})
-		start := time.Now()
-		time.AfterFunc(3*time.Second, first)
-		release, err := b.Acquire(t.Context(), Cost{500, 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if waited := time.Since(start); waited != 3*time.Second {
-			t.Errorf("waited %s, want 3s", waited)
-		}
-		release()
+func acquire(t *testing.T, b *Budget, c Cost, s Share, ok bool) *Lease {
+	t.Helper()
+	lease, got := b.TryAcquire(c, s)
+	if got != ok {
+		t.Fatalf("%v with %v was admitted: %v, want %v", c, s, got, ok)
+	}
+	return lease
+}
 
-		held, _ := b.TryAcquire(Cost{1000, 1})
-		defer held()
-		stop := errors.New("stop")
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, stop)
-		defer cancel()
-		if _, err := b.Acquire(ctx, Cost{1, 1}); !errors.Is(err, stop) {
-			t.Errorf("error %v, want %v", err, stop)
-		}
-	})
+// TestShares: what forks have in common counts once, and until the last of
+// them is gone.
+func TestShares(t *testing.T) {
+	b := NewBudget(Cost{1200, 99}, 0)
+	base := Share{"base", 1000}
+	first := acquire(t, b, Cost{100, 1}, base, true)
+	second := acquire(t, b, Cost{100, 1}, base, true)
+	acquire(t, b, Cost{1, 1}, base, false)
+	first.Release()
+	first.Release()
+	acquire(t, b, Cost{101, 1}, Share{}, false)
+	third := acquire(t, b, Cost{100, 1}, base, true)
+	second.Release()
+	third.Release()
+	acquire(t, b, Cost{150, 1}, Share{"other", 1000}, true)
+	acquire(t, b, Cost{1, 1}, base, false)
+}
+
+// TestRest: a lease at rest holds its memory, and neither CPUs nor its slot.
+func TestRest(t *testing.T) {
+	b := NewBudget(Cost{1000, 1}, 1)
+	first := acquire(t, b, Cost{600, 1}, Share{}, true)
+	acquire(t, b, Cost{100, 0}, Share{}, false)
+	freed := b.Freed()
+	first.Rest()
+	first.Rest()
+	<-freed
+	acquire(t, b, Cost{500, 1}, Share{}, false)
+	second := acquire(t, b, Cost{400, 1}, Share{}, true)
+	second.Release()
+	first.Release()
+	acquire(t, b, Cost{1000, 1}, Share{}, true)
+}
+
+// TestChange: work that takes more than was thought keeps others out until it
+// is over, and work that takes less lets others in.
+func TestChange(t *testing.T) {
+	b := NewBudget(Cost{1000, 2}, 0)
+	base := Share{"base", 500}
+	l := acquire(t, b, Cost{100, 1}, base, true)
+	l.Change(Cost{2000, 1}, Share{})
+	acquire(t, b, Cost{1, 0}, Share{}, false)
+	l.Rest()
+	freed := b.Freed()
+	l.Change(Cost{100, 7}, base)
+	<-freed
+	second := acquire(t, b, Cost{400, 2}, base, true)
+	l.Release()
+	l.Change(Cost{9000, 9}, base)
+	second.Release()
+	acquire(t, b, Cost{1000, 2}, Share{}, true)
 }

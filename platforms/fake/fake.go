@@ -38,10 +38,16 @@ type Options struct {
 	// NewCluster, when not nil, is asked before each cluster is made; its
 	// error is the platform's.
 	NewCluster func(platforms.ClusterSpec) error
-	// Boot, when not nil, is called at each start of a machine, also at those
-	// of Machine.Reboot, after the kernel has spoken and before the first
+	// Boot, when not nil, is called at each boot of a machine, also at those
+	// of Machine.Reboot and not when it is forked, after the kernel has spoken and before the first
 	// command. Its error is that of the boot. It must end with ctx.
 	Boot func(ctx context.Context, m *Machine, spec platforms.MachineSpec) error
+	// Template, when not nil, is called when a template is made, on a platform
+	// that has the capability Fork; its error is that of making it. Restore is
+	// called at each fork; its error makes the machine boot instead. Both must
+	// end with ctx.
+	Template func(ctx context.Context, spec platforms.MachineSpec) error
+	Restore  func(ctx context.Context, m *Machine, spec platforms.MachineSpec) error
 	// Exec, when not nil, runs commands instead of Machine.Run, which it can
 	// call for those that it does not know. It must end with ctx.
 	Exec func(ctx context.Context, m *Machine, cmd platforms.Command) (platforms.Result, error)
@@ -60,15 +66,16 @@ type Platform struct {
 	user     expand.Environ // of a shell of the login user
 	root     expand.Environ
 
-	mu       sync.Mutex
-	clusters map[string]*Cluster // that are not destroyed; nil once closed
+	mu        sync.Mutex
+	templates map[string]*template
+	clusters  map[string]*Cluster // that are not destroyed; nil once closed
 }
 
 var _ platforms.Platform = (*Platform)(nil)
 
 // New makes a platform.
 func New(o Options) *Platform {
-	p := &Platform{options: o, clusters: make(map[string]*Cluster)}
+	p := &Platform{options: o, clusters: make(map[string]*Cluster), templates: make(map[string]*template)}
 	p.caps = platforms.Capabilities{
 		Platform: "fake", Arch: "amd64", Local: true, MemoryMiB: 512, CPUs: 1,
 		Image: platforms.Image{Name: "fake.img", Digest: "sha256:fake"},

@@ -31,6 +31,8 @@ type Machine struct {
 	mu       sync.Mutex
 	bootID   string
 	boots    int
+	how      platforms.Start
+	fallback error           // why it is no fork, though it should be
 	session  context.Context // of the connections; ends with a cause when they break
 	lose     context.CancelCauseFunc
 	hung     bool
@@ -46,7 +48,7 @@ var _ platforms.Machine = (*Machine)(nil)
 func newMachine(c *Cluster, spec platforms.MachineSpec, addrs []netip.Addr) *Machine {
 	m := &Machine{
 		cluster: c, spec: spec, addrs: addrs, journal: newJournal(), gone: make(chan struct{}),
-		bootID: newBootID(), boots: 1,
+		bootID: newBootID(), boots: 1, how: platforms.StartCold,
 	}
 	m.console.live = spec.Console
 	m.files = &fileSystem{m: m, image: c.platform.files, own: make(map[string]*file)}
@@ -73,11 +75,10 @@ func (m *Machine) Boots() int {
 
 // bring makes a new machine ready.
 func (m *Machine) bring(ctx context.Context) error {
-	m.spec.Progress("booting")
 	if err := m.writeUserData(); err != nil {
 		return err
 	}
-	if err := m.start(ctx); err != nil {
+	if err := m.origin(ctx); err != nil {
 		return err
 	}
 	m.spec.Progress("ready")
@@ -95,7 +96,12 @@ func (m *Machine) start(ctx context.Context) error {
 			return m.verdict(ctx, "boot", err)
 		}
 	}
-	// A command can be run now, unless the guest went wrong meanwhile.
+	return m.reached(ctx)
+}
+
+// reached finds out whether a command can be run now: the guest may have gone
+// wrong meanwhile.
+func (m *Machine) reached(ctx context.Context) error {
 	c, err := m.connect(ctx)
 	if err != nil {
 		return m.verdict(ctx, "boot", err)
