@@ -79,7 +79,7 @@ func (p *prober) selection() ([]harness.Selected, error) {
 // runFlags are those of a run on an image.
 func (p *prober) runFlags(image string) *runFlags {
 	f := &runFlags{
-		targetFlags: targetFlags{platforms: []string{"qemu"}, archs: []string{p.flags.arch}, accel: p.flags.accel},
+		targetFlags: targetFlags{platforms: []string{"qemu"}, archs: []string{p.flags.arch}, accel: p.flags.accel, start: "auto"},
 		parallel:    "auto", repeat: p.flags.repeats, timeoutScale: p.flags.timeoutScale, keep: string(harness.KeepNever),
 	}
 	if image != "" {
