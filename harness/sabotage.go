@@ -10,7 +10,7 @@ import (
 // Twins returns, for each test that lists sabotage, tests which prove that it
 // can fail. The twin "NAME.sabotage" first runs the test untouched and then,
 // on the same machines, breaks something, runs the part that must notice, and
-// mends it again. A sabotage that cannot be undone gets a twin of its own,
+// mends it again; at the end the test has to pass once more. A sabotage that cannot be undone gets a twin of its own,
 // "NAME.sabotage.WHAT".
 func Twins(suites []Suite) []Suite {
 	var out []Suite
@@ -43,6 +43,9 @@ func (t Test) twins() []Test {
 		twin := t.twin("sabotage." + s.Name)
 		twin.Subtests = []Subtest{proof}
 		own = append(own, twin)
+	}
+	if len(shared.Subtests) > 1 {
+		shared.Subtests = append(shared.Subtests, Subtest{Name: "mended", Doc: "The test passes again at the end.", Run: t.untouched})
 	}
 	return append([]Test{shared}, own...)
 }

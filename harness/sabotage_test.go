@@ -58,6 +58,7 @@ func TestTwins(t *testing.T) {
 		{"another class", with(func(s *Sabotage) { s.Class = event.Boot }), "sabotage", event.Fail, event.Assertion,
 			"ended as fail/assertion instead of fail/boot"},
 		{"cannot be broken", with(func(s *Sabotage) { s.Break = "exit 5" }), "sabotage", event.Fail, event.Assertion, "exit status 5"},
+		{"not mended", with(func(s *Sabotage) { s.Undo = "true" }), "sabotage", event.Fail, event.Assertion, `mended: content: the message is "go away"`},
 		{"cannot be undone", with(func(s *Sabotage) { s.Undo = "" }), "sabotage.changed", event.Pass, "", ""},
 		// The platform's trouble is not the test's.
 		{"lost", with(func(s *Sabotage) { s.Subtest, s.Break = "cut", "echo cut | tee /tmp/motd" }), "sabotage", event.Fail, event.KernelHang, ""},

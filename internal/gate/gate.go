@@ -24,6 +24,7 @@ const (
 	RuleShard         = "shard"          // a shard is absent or did not end
 	RuleCleanup       = "cleanup"        // something could not be removed
 	RuleNothingPassed = "nothing-passed" // there is no evidence for the image
+	RuleForkDiffers   = "fork-differs"   // a test passed as a fork, and did not when it was repeated cold
 )
 
 // Judge returns the answer for a result that has its verdicts. One blocking
@@ -105,6 +106,11 @@ func doubts(r rollup.Result) []rollup.Reason {
 		passed = passed || row.Verdict.Passed()
 		if row.Verdict == rollup.Error {
 			reasons = append(reasons, about(RuleError, row))
+		}
+		if row.ForkDiffers {
+			reasons = append(reasons, rollup.Reason{
+				Rule: RuleForkDiffers, Test: row.Test, Text: row.Place() + ": passed as a fork, and did not when it was repeated cold",
+			})
 		}
 	}
 	reasons = append(reasons, incomplete(r)...)

@@ -58,6 +58,7 @@ func (a *attempt) machine(id string) *Machine {
 func (a *attempt) ready(b *event.MachineReady) {
 	m := a.machine(b.Machine)
 	m.State, m.Seconds, m.Addresses, m.Slowness = "ready", b.Seconds, b.Addresses, b.Slowness
+	m.Start, m.Fallback = name(b.Start), clip(b.Fallback, maxMessage)
 }
 
 func (a *attempt) subtest(b *event.SubtestFinished) {
@@ -113,7 +114,7 @@ func (a *attempt) finding(b *event.Finding) {
 func (a *attempt) finished(b *event.AttemptFinished, starts int) {
 	a.facts.Outcome, a.facts.Class, a.facts.Message = b.Outcome, b.Class, clip(b.Message, maxMessage)
 	a.facts.Signature = clip(b.Signature, maxMessage)
-	a.facts.Start, a.facts.Machines = b.Start, b.Machines
+	a.facts.Start, a.facts.StartNote, a.facts.Machines = b.Start, clip(b.StartNote, maxMessage), b.Machines
 	a.facts.ProvisionSeconds, a.facts.Seconds = b.ProvisionSeconds, b.Seconds
 	a.facts.Cut = a.start != 0 && a.start != starts
 	if log := a.logs[""]; log != nil && quiet(b.Outcome) {
@@ -144,6 +145,7 @@ func (c *cell) build(places Places) Row {
 	} else if n := len(row.Attempts); n > 0 {
 		decider = &row.Attempts[n-1]
 	}
+	row.ForkDiffers, row.PackedOnly = forkDiffers(row.Attempts), packedOnly(row)
 	row.Subtests = []Subtest{}
 	if decider != nil {
 		row.Signature = decider.Signature
@@ -157,10 +159,11 @@ func (c *cell) build(places Places) Row {
 	return row
 }
 
-// deciding returns the last attempt that ended as the test did, or nil.
+// deciding returns the last attempt that ended as the test did and counted for
+// it, or nil.
 func deciding(attempts []Attempt, o event.Outcome) *Attempt {
 	for i := len(attempts) - 1; i >= 0; i-- {
-		if attempts[i].Outcome == o {
+		if attempts[i].Outcome == o && !attempts[i].Verifies {
 			return &attempts[i]
 		}
 	}

@@ -63,6 +63,7 @@ func (f *Fold) addToAttempt(e event.Event) {
 	case *event.AttemptStarted:
 		a := f.attempt(b.Cell, b.N)
 		a.facts.Start, a.facts.Started, a.start = b.Start, e.Time, f.starts
+		a.facts.Verifies, a.facts.Pack = b.Verifies, names(b.Pack)
 	case *event.MachineBooting:
 		f.attempt(b.Cell, b.N).machine(b.Machine).State = name(b.State)
 	case *event.MachineGone:
@@ -152,6 +153,7 @@ func (f *Fold) Result() Result {
 			c.changed = false
 		}
 		r.Results[i] = c.row
+		r.Run.Starts.count(c.row)
 	}
 	f.stale = false
 	r.Run.Images = f.images()

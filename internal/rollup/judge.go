@@ -87,10 +87,10 @@ func verdict(o event.Outcome) Verdict {
 }
 
 // retried reports whether an attempt did not pass. Those that died with their
-// runner tell nothing.
+// runner tell nothing, nor do errors when a pass was repeated.
 func retried(row Row) bool {
 	return slices.ContainsFunc(row.Attempts, func(a Attempt) bool {
-		return !a.Cut && (a.Outcome == event.Fail || a.Outcome == event.Error)
+		return !a.Cut && (a.Outcome == event.Fail || a.Outcome == event.Error && !a.Verifies)
 	})
 }
 

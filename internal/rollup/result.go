@@ -68,8 +68,23 @@ type Run struct {
 	Shard *event.Shard `json:"shard,omitempty"`
 	// Shards has an entry for each shard of a merged run, in order.
 	Shards []Shard `json:"shards,omitempty"`
+	// Starts counts how the attempts so far started.
+	Starts Starts `json:"starts,omitzero"`
 	// Leftovers could not be removed.
 	Leftovers []Leftover `json:"leftovers,omitempty"`
+}
+
+// Starts counts attempts by how their machines started.
+type Starts struct {
+	Fork int `json:"fork"`
+	Cold int `json:"cold"`
+	// Fallbacks counts the machines that were booted cold because they could
+	// not be forked.
+	Fallbacks int `json:"fallbacks"`
+	// Verified counts the passes from forks that were repeated cold, and Differ
+	// those of them that did not pass then.
+	Verified int `json:"verified,omitempty"`
+	Differ   int `json:"differ,omitempty"`
 }
 
 // Shard is the state of one shard of a merged run.
@@ -119,6 +134,12 @@ type Row struct {
 	// row that exists only because of that.
 	Required    bool `json:"required,omitempty"`
 	NotSelected bool `json:"not_selected,omitempty"`
+	// ForkDiffers is set on a test that passed as a fork and did not when it
+	// was repeated cold.
+	ForkDiffers bool `json:"fork_differs,omitempty"`
+	// PackedOnly is set on a test that failed on a machine shared with other
+	// tests and passed alone: it depends on what ran before it, or is flaky.
+	PackedOnly bool `json:"packed_only,omitempty"`
 
 	Diagnosis
 	// History is how the cell ended in earlier runs, the oldest first and at
@@ -167,6 +188,11 @@ type Attempt struct {
 	Machines         []string      `json:"machines"`
 	Message          string        `json:"message"`
 
+	// StartNote, Verifies and Pack are those of the events.
+	StartNote string   `json:"start_note,omitempty"`
+	Verifies  bool     `json:"verifies,omitempty"`
+	Pack      []string `json:"pack,omitempty"`
+
 	Signature string    `json:"signature,omitempty"`
 	Started   time.Time `json:"started,omitzero"`
 	// Cut is set on an attempt whose runner died; it says nothing of the
@@ -194,6 +220,8 @@ type Machine struct {
 	Addresses []string `json:"addresses,omitempty"`
 	Slowness  float64  `json:"slowness,omitempty"` // as in event.MachineReady
 	Gone      string   `json:"gone,omitempty"`     // why it ended
+	Start     string   `json:"start,omitempty"`    // "fork" or "cold"
+	Fallback  string   `json:"fallback,omitempty"` // why it is no fork, though it should be
 	// Artifacts is the machine's directory, as in Attempt.
 	Artifacts string `json:"artifacts,omitempty"`
 }

@@ -204,7 +204,12 @@ func (c *Console) sayPlan(at time.Time) {
 func (c *Console) attemptStarted(at time.Time, b *event.AttemptStarted) {
 	c.sayPlan(at)
 	c.running = append(c.running, &attemptState{cell: b.Cell, n: b.N, started: at})
-	if last := c.state(b.Cell).last; last != nil {
+	last := c.state(b.Cell).last
+	if last != nil && b.Verifies {
+		c.linef(at, "", "", "verify", "%s: attempt %d repeats cold what attempt %d passed as a fork", c.label(b.Cell), b.N, last.N)
+		return
+	}
+	if last != nil {
 		c.linef(at, "", yellow, "retry", "%s: attempt %d, since attempt %d ended as %s: %s",
 			c.label(b.Cell), b.N, last.N, outcome(last.Outcome, last.Class), brief(last.Message))
 		return

@@ -36,6 +36,9 @@ func (c *Console) Summary(r rollup.Result, dir, report string) error {
 	}
 	c.skips(r)
 	c.printf("\n%s in %s\n", view.Total(r), view.Seconds(r.Run.Seconds))
+	if starts := view.Starts(r.Run.Starts); starts != "" {
+		c.printf("starts: %s\n", starts)
+	}
 	c.gate(r.Gate)
 	if report != "" {
 		c.printf("report: %s\n", report)
@@ -64,6 +67,9 @@ func (c *Console) problem(row rollup.Row, dir string) {
 	}
 	c.printf("\n")
 	c.block("", message)
+	for _, note := range view.Notes(row) {
+		c.field("note", note)
+	}
 	for _, s := range row.Subtests {
 		if s.Verdict != rollup.Pass && s.Verdict != rollup.Skip {
 			c.field("subtest", view.Subtest(s))

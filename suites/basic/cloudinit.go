@@ -20,6 +20,7 @@ func cloudinitBasic() harness.Test {
 		Needs: harness.Needs{
 			Image:       needs("cloud-init"),
 			BootTimeout: cloudinitBoot,
+			Cold:        true,
 			UserData: `#cloud-config
 hostname: core1
 write_files:
@@ -70,6 +71,7 @@ func cloudinitScript() harness.Test {
 		Needs: harness.Needs{
 			Image:       needs("cloud-init"),
 			BootTimeout: cloudinitBoot,
+			Cold:        true,
 			UserData: `#!/bin/sh
 id -un >>/etc/seatrial-script
 `,
@@ -97,6 +99,7 @@ func cloudinitMultipart() harness.Test {
 		Needs: harness.Needs{
 			Image:       needs("cloud-init"),
 			BootTimeout: cloudinitBoot,
+			Cold:        true,
 			UserData:    multipartUserData,
 		},
 		Run: func(ctx context.Context, t *harness.T) {
@@ -200,7 +203,7 @@ func cloudinitChecks() []check {
 	return []check{
 		{Subtest: harness.Subtest{
 			Name: "CloudConfig", Doc: "coreos-cloudinit applies a cloud-config: SSH keys, and settings of etcd.",
-			Image: needs("coreos-cloudinit"),
+			Image: needs(flatcar),
 			Run: judge(cloudConfigFaults, question{"apply", `w=$(mktemp -d)
 trap 'rm -rf "$w" /run/systemd/system/etcd.service.d/20-cloudinit.conf; update-ssh-keys -d seatrial >/dev/null 2>&1' EXIT
 cat >"$w/config" <<'END'
@@ -216,7 +219,7 @@ cat /run/systemd/system/etcd.service.d/20-cloudinit.conf ~core/.ssh/authorized_k
 		}},
 		{Subtest: harness.Subtest{
 			Name: "Script", Doc: "coreos-cloudinit runs a script in a unit of its own.",
-			Image: needs("coreos-cloudinit"),
+			Image: needs(flatcar),
 			Run: judge(cloudScriptFaults, question{"active", `w=$(mktemp -d)
 trap 'systemctl stop "$(cat "$w/scripts/unit-name")"; rm -rf "$w"' EXIT
 printf '#!/bin/sh\nsleep 100\n' >"$w/script"

@@ -103,7 +103,7 @@ func updateEngineKeys() check {
 	return check{Subtest: harness.Subtest{
 		Name:  "UpdateEngineKeys",
 		Doc:   "The key that update payloads are verified with is a known one.",
-		Image: needs("update-engine"),
+		Image: needs(flatcar),
 		Run: judge(updateKeyFaults,
 			question{"key", "od -An -v -tx1 /usr/share/update_engine/update-payload-key.pub.pem | tr -d ' \\n'"}),
 	}}

@@ -21,7 +21,7 @@ func internet() harness.Test {
 		},
 	},
 		check{Subtest: harness.Subtest{
-			Name: "UpdateEngine", Doc: "update_engine tells its status.", Image: needs("update-engine"),
+			Name: "UpdateEngine", Doc: "update_engine tells its status.", Image: needs(flatcar),
 			Run: func(ctx context.Context, t *harness.T) {
 				t.Machine(0).Must(ctx, "update_engine_client -status")
 			},

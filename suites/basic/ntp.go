@@ -19,6 +19,7 @@ func ntp() harness.Test {
 		Needs: harness.Needs{
 			Platform: []platforms.Capability{platforms.Fixtures},
 			Image:    needs("networkd", "timesyncd"),
+			Cold:     true,
 		},
 		Run: runNTP,
 		Sabotage: []harness.Sabotage{{

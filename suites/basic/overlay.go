@@ -20,6 +20,7 @@ func overlayCleanup() harness.Test {
 		Needs: harness.Needs{
 			Platform: []platforms.Capability{platforms.RebootCap},
 			Image:    needs(flatcar, "overlay-etc"),
+			Cold:     true,
 		},
 		Run: func(ctx context.Context, t *harness.T) {
 			changed := ask(ctx, t,

@@ -18,7 +18,7 @@ func reboot() harness.Test {
 		Name:    "sys.reboot",
 		Doc:     "The machine comes back from a reboot as itself: a new boot, the same identity, its state kept and its runtime state gone.",
 		Timeout: 3 * time.Minute,
-		Needs:   harness.Needs{Platform: []platforms.Capability{platforms.RebootCap}},
+		Needs:   harness.Needs{Platform: []platforms.Capability{platforms.RebootCap}, Cold: true},
 		Run: func(ctx context.Context, t *harness.T) {
 			state := fmt.Sprintf("written %d", time.Now().UnixNano())
 			before := ask(ctx, t, append(identity(),
@@ -79,6 +79,7 @@ func secondBoot() harness.Test {
 		Needs: harness.Needs{
 			Platform: []platforms.Capability{platforms.RebootCap},
 			Image:    needs("networkd", "ignition"),
+			Cold:     true,
 		},
 		Run: func(ctx context.Context, t *harness.T) {
 			t.Machine(0).Reboot(ctx)

@@ -31,7 +31,7 @@ func servicesActive() check {
 				if t.Has("docker") {
 					want = append(want, []string{"docker.socket", "docker.service"})
 				}
-				if t.Has("update-engine") {
+				if t.Has(flatcar) {
 					want = append(want, []string{"update-engine.service"})
 				}
 				units := slices.Concat(want...)

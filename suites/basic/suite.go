@@ -66,6 +66,7 @@ func clBasic() harness.Test {
 		Name:    "cl.basic",
 		Doc:     "The machine came up whole: services, files, kernel and network are what the image promises.",
 		Timeout: 2 * time.Minute,
+		Needs:   harness.Needs{Cold: true},
 	}, slices.Concat(cloudinitChecks(), accessChecks(), imageChecks(), serviceChecks(), kernelChecks(), fileChecks(), networkChecks())...)
 }
 

@@ -25,6 +25,7 @@ func swapActivation() harness.Test {
 		Needs: harness.Needs{
 			Image:    needs("ignition"),
 			UserData: swapUserData(),
+			Cold:     true,
 		},
 		Run: judge(swapFaults,
 			question{"swaps", "cat /proc/swaps"},

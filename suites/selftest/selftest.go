@@ -48,6 +48,7 @@ func guestFaults() []harness.Test {
 			Needs: harness.Needs{
 				Image:       []platforms.Capability{"ignition"},
 				BootTimeout: 15 * time.Second,
+				Cold:        true,
 				UserData: `variant: fcos
 version: 1.0.0
 ignition:

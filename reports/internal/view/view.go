@@ -140,10 +140,50 @@ func Attempt(a rollup.Attempt) string {
 	if a.Start != "" {
 		fmt.Fprintf(&b, ", %s start", a.Start)
 	}
+	switch {
+	case a.Verifies:
+		b.WriteString(", repeats a pass from a fork")
+	case len(a.Pack) > 1:
+		fmt.Fprintf(&b, ", on a machine on which %s had run", strings.Join(a.Pack[:len(a.Pack)-1], ", "))
+	}
+	if a.StartNote != "" {
+		fmt.Fprintf(&b, " (%s)", FirstLine(a.StartNote, 200))
+	}
 	if a.ProvisionSeconds > 0 {
 		fmt.Fprintf(&b, ", ready after %s", Seconds(a.ProvisionSeconds))
 	}
 	return b.String()
+}
+
+// Starts says how the attempts of a run started, or is "" where none was
+// forked or should have been.
+func Starts(s rollup.Starts) string {
+	if s.Fork == 0 && s.Fallbacks == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s from forks, %d cold", Plural(s.Fork, "attempt"), s.Cold)
+	if s.Fallbacks > 0 {
+		text += fmt.Sprintf("; %s could not be forked and booted cold", Plural(s.Fallbacks, "machine"))
+	}
+	if s.Verified > 0 {
+		text += fmt.Sprintf("; %d repeated cold", s.Verified)
+	}
+	if s.Differ > 0 {
+		text += fmt.Sprintf(", %d of them with another outcome", s.Differ)
+	}
+	return text
+}
+
+// Notes says what is odd about how a row came to its outcome.
+func Notes(row rollup.Row) []string {
+	var notes []string
+	if row.ForkDiffers {
+		notes = append(notes, "passed as a fork, and did not when it was repeated cold")
+	}
+	if row.PackedOnly {
+		notes = append(notes, "failed on a machine that it shared and passed alone: it depends on the tests before it, or is flaky")
+	}
+	return notes
 }
 
 // SkipGroup is all rows that were skipped for one reason.
