@@ -2,6 +2,7 @@ package reports_test
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -24,11 +25,12 @@ func TestHostile(t *testing.T) {
 	r := judged(readStream(t, "hostile"), rollup.Policy{})
 	checks := map[string]func(t *testing.T, text string, r rollup.Result){
 		"json": checkJSON, "junit": checkXML, "tap": checkTAP, "matrix": checkMarkdown, "html": checkHTML,
+		"csv": checkCSV, "slide": checkMarkdown, "issue": checkMarkdown, "github": checkCommands,
 	}
 	for _, f := range reports.Formats() {
 		t.Run(f.Name, func(t *testing.T) {
 			var buf bytes.Buffer
-			if err := f.Write(&buf, r); err != nil {
+			if err := f.Write(&buf, r, reports.Options{}); err != nil {
 				t.Fatal(err)
 			}
 			text := buf.String()
@@ -113,6 +115,30 @@ func checkTAP(t *testing.T, text string, r rollup.Result) {
 	}
 }
 
+// checkCSV reads the report as a spreadsheet does.
+func checkCSV(t *testing.T, text string, r rollup.Result) {
+	records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil || len(records) != len(r.Results)+1 {
+		t.Errorf("%d records for %d rows: %v", len(records), len(r.Results), err)
+	}
+	for _, record := range records {
+		for _, value := range record {
+			if value != "" && strings.ContainsRune("=+-@\t\r", rune(value[0])) {
+				t.Errorf("a formula: %q", value)
+			}
+		}
+	}
+}
+
+// checkCommands reads the lines as the runner of GitHub Actions does.
+func checkCommands(t *testing.T, text string, _ rollup.Result) {
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if !regexp.MustCompile(`^::(error|warning|notice) title=[^:,]*::[^\n]*$`).MatchString(line) {
+			t.Errorf("line %d: %q", i+1, line)
+		}
+	}
+}
+
 func checkMarkdown(t *testing.T, text string, _ rollup.Result) {
 	columns, fence := 0, ""
 	for i, line := range strings.Split(text, "\n") {
@@ -149,18 +175,33 @@ func checkMarkdown(t *testing.T, text string, _ rollup.Result) {
 	}
 }
 
-func checkHTML(t *testing.T, text string, _ rollup.Result) {
-	if n := strings.Count(text, "<script"); n != 1 {
-		t.Errorf("%d scripts", n)
+// checkHTML looks at the page and at the pieces of it that the script shows.
+func checkHTML(t *testing.T, text string, r rollup.Result) {
+	scripts := regexp.MustCompile(`(?s)<script[^>]*>(.*?)</script>`).FindAllStringSubmatch(text, -1)
+	if n := strings.Count(text, "<script"); n != 3 || len(scripts) != 3 {
+		t.Fatalf("%d scripts, want two with data and one with code", n)
 	}
+	var pieces []string
+	if err := json.Unmarshal([]byte(scripts[1][1]), &pieces); err != nil || len(pieces) != len(r.Results) {
+		t.Fatalf("%d pieces for %d rows: %v", len(pieces), len(r.Results), err)
+	}
+	if !json.Valid([]byte(scripts[0][1])) {
+		t.Error("the data is not JSON")
+	}
+	for _, s := range scripts {
+		text = strings.ReplaceAll(text, s[1], "")
+	}
+	text += strings.Join(pieces, "")
 	for _, tag := range regexp.MustCompile(`<[a-z][^>]*>`).FindAllString(text, -1) {
-		if regexp.MustCompile(`^<(b|body|button|code|dd|details|div|dl|dt|h[123]|head|header|html|input|label|li|main|meta|option|p|pre|script|section|select|small|span|strong|style|summary|table|tbody|td|th|thead|title|tr|ul|a)\b`).MatchString(tag) {
-			continue
+		if !regexp.MustCompile(`^<(a|article|aside|b|body|button|code|dd|details|dialog|div|dl|dt|form|h[1-4]|head|header|html|i|input|kbd|label|li|main|meta|ol|option|p|path|pre|script|section|select|small|span|strong|style|summary|svg|table|tbody|td|th|thead|title|tr|ul)\b`).MatchString(tag) {
+			t.Errorf("tag %s", tag)
 		}
-		t.Errorf("tag %s", tag)
+		if regexp.MustCompile(` (on[a-z]+|style|src)=`).MatchString(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(tag, "")) {
+			t.Errorf("attribute of %s", tag)
+		}
 	}
-	for _, attr := range regexp.MustCompile(`(?:href|src)="[^"]*"`).FindAllString(text, -1) {
-		if !strings.HasPrefix(attr, `href="#r`) && !strings.HasPrefix(attr, `href="artifacts/`) || strings.Contains(attr, "..") && !strings.Contains(attr, "~2F") {
+	for _, attr := range regexp.MustCompile(`href="[^"]*"`).FindAllString(text, -1) {
+		if !regexp.MustCompile(`^href="(#(matrix"|[tq]/)|(\./)?artifacts/)`).MatchString(attr) || regexp.MustCompile(`[^#]*/\.\./`).MatchString(attr) {
 			t.Errorf("link %s", attr)
 		}
 	}
@@ -185,7 +226,7 @@ func TestBig(t *testing.T) {
 	limits := map[string]int{"matrix": 1 << 20, "html": 16 << 20, "junit": 30 << 20}
 	for _, f := range reports.Formats() {
 		files := 0
-		err := f.Save(f.File, r, func(name string, content func(io.Writer) error) error {
+		err := f.Save(f.File, r, reports.Options{}, func(name string, content func(io.Writer) error) error {
 			var buf bytes.Buffer
 			if err := content(&buf); err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 	"seatrial/internal/gate"
 	"seatrial/internal/rollup"
 	"seatrial/internal/runstore"
+	"seatrial/reports"
 	"seatrial/reports/console"
 )
 
@@ -44,7 +45,7 @@ func (a *app) merge(out string, policy rollup.Policy, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeReports(dir, result, nil); err != nil {
+	if err := writeReports(dir, result, nil, reports.Options{}); err != nil {
 		return err
 	}
 	c := console.New(a.env.Stdout, console.ForFile(a.env.Stdout, a.env.Getenv("NO_COLOR") != ""))

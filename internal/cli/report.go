@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -14,12 +15,20 @@ import (
 func (a *app) reportCommand() *cobra.Command {
 	var format string
 	var required []string
+	var o reports.Options
 	cmd := &cobra.Command{
 		Use: "report DIR", Short: "Write a report of a run to standard output",
 		Long: `Write a report of the run in DIR to standard output.
 
-The format "console" is what the run printed; the others are those of the files
-in the run directory. The run is judged anew, so other policy files may be given.`,
+The run is judged anew, so other policy files may be given. The formats:
+  console   what the run printed
+  json junit tap matrix html
+            the files of the run directory; matrix is Markdown
+  csv       the matrix for spreadsheets, a row for each cell
+  slide     failing tests under their causes (Markdown)
+  issue     the body of an issue for each cluster of failures (Markdown)
+  github    annotations for a job of GitHub Actions; run writes them, and the
+            job summary, by itself when it runs there`,
 		Args: positional(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			names, err := readRequired(required)
@@ -38,10 +47,17 @@ in the run directory. The run is judged anew, so other policy files may be given
 			if err != nil {
 				return noRun(err)
 			}
-			return f.Write(cmd.OutOrStdout(), result)
+			o.Artifacts = os.DirFS(words[0])
+			err = f.Write(cmd.OutOrStdout(), result, o)
+			if errors.Is(err, reports.ErrNoCluster) {
+				return usage(err)
+			}
+			return err
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "console", "console, or a format of the run directory's files")
+	cmd.Flags().StringVar(&format, "format", "console", "console, json, junit, tap, matrix, html, csv, slide, issue or github")
+	cmd.Flags().StringVar(&o.Cluster, "cluster", "", "with issue: this cluster only")
+	cmd.Flags().StringVar(&o.Attachments, "attachments", "", "with junit: what stands before the paths of attachments")
 	cmd.Flags().StringArrayVar(&required, "required", nil, "file of tests that must have run, a line each; repeatable")
 	return cmd
 }

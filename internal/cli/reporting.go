@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type reporter struct {
 	policy  rollup.Policy
 	copies  map[string]string // format to the path of an extra copy
 	console *console.Console
+	options reports.Options
 	stop    func() // of the animation
 
 	mu   sync.Mutex
@@ -44,6 +46,7 @@ func (r *run) newReporter() (*reporter, error) {
 		store: r.store, policy: rollup.Policy{Required: r.required}, fold: rollup.New(),
 		console: console.New(out, console.ForFile(out, r.env.Getenv("NO_COLOR") != "")),
 		copies:  map[string]string{"junit": r.flags.junit, "tap": r.flags.tap, "json": r.flags.json},
+		options: reports.Options{Attachments: r.flags.attachments},
 		dirty:   make(chan struct{}, 1),
 	}
 	if r.resumed {
@@ -100,7 +103,7 @@ func (r *reporter) write(ctx context.Context) {
 }
 
 func (r *reporter) files(result rollup.Result) error {
-	return writeReports(r.store.Dir(), result, r.copies)
+	return writeReports(r.store.Dir(), result, r.copies, r.options)
 }
 
 // result is the judged result so far.
@@ -118,8 +121,9 @@ func judged(fold *rollup.Fold, policy rollup.Policy) rollup.Result {
 
 // writeReports writes the result in every format into a run directory, and the
 // extra copies, which are given as paths by the name of their format.
-func writeReports(dir string, result rollup.Result, copies map[string]string) error {
-	errs := []error{reports.WriteAll(result, func(name string, content func(io.Writer) error) error {
+func writeReports(dir string, result rollup.Result, copies map[string]string, o reports.Options) error {
+	o.Artifacts = os.DirFS(dir)
+	errs := []error{reports.WriteAll(result, o, func(name string, content func(io.Writer) error) error {
 		return runstore.WriteFile(filepath.Join(dir, name), content)
 	})}
 	for name, path := range copies {
@@ -128,7 +132,7 @@ func writeReports(dir string, result rollup.Result, copies map[string]string) er
 		}
 		f, err := reports.Find(name)
 		if err == nil {
-			err = f.Save(path, result, runstore.WriteFile)
+			err = f.Save(path, result, o, runstore.WriteFile)
 		}
 		errs = append(errs, err)
 	}

@@ -116,6 +116,7 @@ type runFlags struct {
 	out          string
 	resume       string
 	junit        string
+	attachments  string
 	tap          string
 	json         string
 	events       string
@@ -142,6 +143,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.out, "out", "", "run directory (default runs/TIME-ID)")
 	fs.StringVar(&f.resume, "resume", "", "go on with the run in this directory")
 	fs.StringVar(&f.junit, "junit", "", "extra copy of junit.xml")
+	fs.StringVar(&f.attachments, "attachments", "", "what stands before the paths of JUnit's attachments: the run directory as Jenkins (absolute) or GitLab (from the project) sees it")
 	fs.StringVar(&f.tap, "tap", "", "extra copy of report.tap")
 	fs.StringVar(&f.json, "json", "", "extra copy of report.json")
 	fs.StringVar(&f.events, "events", "", "\"-\" writes the events to standard output, an object a line")

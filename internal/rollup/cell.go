@@ -90,7 +90,7 @@ func (a *attempt) output(subtest string) *tail {
 // others.
 func (a *attempt) finding(b *event.Finding) {
 	f := Finding{
-		Machine: b.Machine, Source: name(b.Source), Boot: b.Boot, Line: b.Line,
+		Machine: b.Machine, Source: name(b.Source), Boot: b.Boot, Line: b.Line, Offset: b.Offset,
 		Rule: name(b.Rule), Title: name(b.Title), Text: clip(b.Text, maxFinding), Fatal: b.Fatal,
 	}
 	if len(a.facts.Findings) < maxFindings {

@@ -236,8 +236,10 @@ type Finding struct {
 	Title   string `json:"title"`
 	Text    string `json:"text"`
 	Fatal   bool   `json:"fatal"`
-	// File is the file that the line stands in, relative to the run directory.
-	File string `json:"file,omitempty"`
+	// File is the file that the line stands in, relative to the run directory;
+	// Offset is the byte at which the line begins there.
+	File   string `json:"file,omitempty"`
+	Offset int64  `json:"offset,omitempty"`
 }
 
 // GateVerdict answers whether the image may ship.

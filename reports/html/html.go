@@ -1,6 +1,12 @@
 // Package html writes the report for people: one file that needs nothing
-// else, neither a network nor scripts, though with scripts it can be searched
-// and filtered. Artifacts are linked relative to the run directory.
+// else, no network and no server.
+//
+// The page is whole without its script: the answer, what failed and why, the
+// matrix, and the details of the first problems, for readers who may not run
+// scripts (Jenkins) and for paper. The script filters, searches, sorts and
+// groups the matrix, and shows the details of any cell, which stand as data at
+// the end of the file so that thousands of them cost nothing until they are
+// asked for. Artifacts are linked relative to the run directory.
 package html
 
 import (
@@ -16,16 +22,16 @@ import (
 	"seatrial/reports/internal/view"
 )
 
-//go:embed report.tmpl style.css script.js
+//go:embed report.tmpl detail.tmpl style.css script.js
 var files embed.FS
 
 // Write writes the report.
-func Write(w io.Writer, r rollup.Result) error {
-	p, err := newPage(r)
+func Write(w io.Writer, r rollup.Result, o view.Options) error {
+	t, err := template.New("report.tmpl").Funcs(funcs()).ParseFS(files, "*.tmpl")
 	if err != nil {
 		return fmt.Errorf("write HTML: %w", err)
 	}
-	t, err := template.New("report.tmpl").Funcs(funcs()).ParseFS(files, "report.tmpl")
+	p, err := newPage(r, o, t)
 	if err != nil {
 		return fmt.Errorf("write HTML: %w", err)
 	}
@@ -39,15 +45,32 @@ func funcs() template.FuncMap {
 	return template.FuncMap{
 		"symbol":  view.Symbol,
 		"seconds": view.Seconds,
-		"first":   func(text string) string { return view.FirstLine(text, 160) },
-		"file":    finding,
-		"lower":   strings.ToLower,
+		"first":   func(text string) string { return view.FirstLine(text, 200) },
+		"seen":    view.Seen,
+		"causes":  view.Causes,
+		"plural":  view.Plural,
+		"percent": func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
+		"strip":   strip,
+		"web":     web,
+		"short":   view.ShortTracker,
+		"gate":    gateSymbol,
 	}
 }
 
-// finding says where a finding stands when there is no file to link to.
-func finding(f rollup.Finding) string {
-	return fmt.Sprintf("%s %s, boot %d, line %d", f.Machine, f.Source, f.Boot, f.Line)
+func gateSymbol(v rollup.GateVerdict) string {
+	switch v {
+	case rollup.Go:
+		return "✓"
+	case rollup.NoGo:
+		return "✗"
+	default:
+		return "?"
+	}
+}
+
+// web reports whether a tracker is a web address, which can be a link.
+func web(tracker string) bool {
+	return strings.HasPrefix(tracker, "https://") || strings.HasPrefix(tracker, "http://")
 }
 
 // policy is the Content-Security-Policy of the page: it loads nothing and runs

@@ -1,6 +1,8 @@
 package html
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"slices"
@@ -10,29 +12,34 @@ import (
 	"seatrial/reports/internal/view"
 )
 
-// Bounds of the page, in bytes of output and in number of details that are
-// open from the start.
+// Bounds of the page.
 const (
-	maxOutput   = 16 << 10 // of one attempt or subtest
-	maxOutputs  = 8 << 20  // of all
-	maxOpen     = 5
-	maxReasons  = 200
-	maxFindings = 50 // of one attempt
+	maxReasons = 200 // of one rule
+	maxFew     = 3   // of one rule that are shown at once
+	maxBundles = 100 // things that fail
+	maxWhole   = 40  // problems in full, for readers without script
 )
 
 // page is the data of the template.
 type page struct {
 	rollup.Result
-	Policy  string
-	Style   template.CSS
-	Script  template.JS
-	Counts  []count
-	Places  []string
-	Groups  []group
-	Details []*detail
-	Skips   []view.SkipGroup
-	Ended   string
-	Hidden  int // reasons that are not shown
+	Policy    string
+	Style     template.CSS
+	Script    template.JS
+	Data      template.JS
+	Details   template.JS
+	Counts    []count
+	Trends    []trend
+	Places    []view.Place
+	Groups    []group
+	Reasons   []reasons
+	Bundles   []bundle
+	Unbundled int // of them that are not shown
+	Whole     []template.HTML
+	Problems  int
+	Skips     []view.SkipGroup
+	Ended     string
+	Total     string
 }
 
 type count struct {
@@ -40,166 +47,196 @@ type count struct {
 	N       int
 }
 
-// group is the part of the matrix for one suite.
+// trend counts the cells whose history says the same.
+type trend struct {
+	Label string
+	N     int
+}
+
+// reasons is all reasons of one rule.
+type reasons struct {
+	Rule     string
+	Severity rollup.Severity
+	N        int
+	Tests    []string
+	All      []reason
+	Hidden   int // reasons that are not shown
+}
+
+// Few reports whether there are so few that they are shown at once.
+func (r reasons) Few() bool { return r.N <= maxFew }
+
+// reason is a reason of the gate, with links to what it is about.
+type reason struct {
+	rollup.Reason
+	Known bool // the test has a line in the matrix
+	File  string
+}
+
+// bundle is a thing that fails, in however many cells.
+type bundle struct {
+	view.Bundle
+	ID, Where, Causes, Tracker, Since, Only string
+	Class, Message                          string
+	First                                   rollup.Row
+}
+
+// group is a part of the matrix.
 type group struct {
-	Suite string
+	view.Group
 	Lines []line
 }
 
-// line is a test in all places; a place without the test has a nil cell.
+// line is a test in the matrix; a place without the test has a nil cell.
 type line struct {
-	Suite, Test, Doc string
-	Worst            rollup.Verdict
-	Verdicts         string // of all cells, between blanks
-	Cells            []*detail
+	view.Entry
+	Index int // of the test
+	Cells []*cell
 }
 
-// detail is all about one row.
-type detail struct {
-	rollup.Row
-	ID       string // of its element
-	Open     bool
-	Attempts []attempt
-}
-
-// attempt is an attempt whose texts are cut to the page's bounds.
-type attempt struct {
-	rollup.Attempt
-	Summary string
-	Told    bool // the message is not that of the row
-	Logs    []log
-}
-
-type log struct {
-	Title, Text string
-	Cut         bool
-}
-
-func newPage(r rollup.Result) (*page, error) {
+func newPage(r rollup.Result, o view.Options, t *template.Template) (*page, error) {
 	style, err := files.ReadFile("style.css")
 	if err != nil {
 		return nil, err
 	}
-	script, err := files.ReadFile("script.js")
+	code, err := files.ReadFile("script.js")
 	if err != nil {
 		return nil, err
 	}
+	m := view.NewMatrix(r)
+	style = fmt.Appendf(style, "\n:root { --places: %d; }\n", max(1, len(m.Places)))
 	p := &page{
-		Result: r, Policy: policy(style, script), Style: template.CSS(style), Script: template.JS(script),
-		Skips: view.Skips(r), Ended: rollup.EndText(r.Run),
+		Result: r, Policy: policy(style, code), Style: template.CSS(style), Script: template.JS(code),
+		Places: m.Places, Skips: view.Skips(r), Ended: rollup.EndText(r.Run), Total: view.Total(r),
 	}
-	if over := len(r.Gate.Reasons) - maxReasons; over > 0 {
-		p.Hidden = over
-		p.Gate.Reasons = r.Gate.Reasons[:maxReasons]
+	p.count(r)
+	p.reasons(r, o)
+	p.bundles(r)
+	details, err := newDetails(r, o, t)
+	if err != nil {
+		return nil, err
 	}
+	p.matrix(m, o)
+	for _, i := range details.problems {
+		if p.Problems++; p.Problems <= maxWhole {
+			p.Whole = append(p.Whole, template.HTML(details.html[i]))
+		}
+	}
+	index, err := json.Marshal(data(r, m)) // escapes <, > and &
+	if err != nil {
+		return nil, err
+	}
+	p.Data = template.JS(index)
+	p.Details, err = pieces(details.html)
+	return p, err
+}
+
+func (p *page) count(r rollup.Result) {
 	counts := r.Counts()
 	for _, v := range rollup.Verdicts() {
 		if counts[v] > 0 {
 			p.Counts = append(p.Counts, count{v, counts[v]})
 		}
 	}
-	p.addRows(r)
-	return p, nil
-}
-
-// addRows makes the details, problems first, and the matrix that links to them.
-func (p *page) addRows(r rollup.Result) {
-	budget := maxOutputs
-	open := 0
-	details := make([]*detail, len(r.Results))
-	byVerdict := make(map[rollup.Verdict][]*detail)
-	for i, row := range r.Results {
-		d := &detail{Row: row, ID: fmt.Sprintf("r%d", i+1)}
-		if bad(row.Verdict) && open < maxOpen {
-			d.Open = true
-			open++
-		}
-		details[i] = d
-		byVerdict[row.Verdict] = append(byVerdict[row.Verdict], d)
-		if !slices.Contains(p.Places, row.Place()) {
-			p.Places = append(p.Places, row.Place())
+	trends := make(map[string]int)
+	for _, row := range r.Results {
+		if row.Trend != nil {
+			trends[row.Trend.Label]++
 		}
 	}
-	slices.Sort(p.Places)
-	for _, v := range rollup.Verdicts() {
-		for _, d := range byVerdict[v] {
-			d.addAttempts(&budget)
-			p.Details = append(p.Details, d)
+	for _, label := range []string{"extreme-regression", "regression", "unstable", "improvement", "fixed"} {
+		if trends[label] > 0 {
+			p.Trends = append(p.Trends, trend{label, trends[label]})
 		}
-	}
-	p.Groups = p.matrix(details)
-}
-
-func bad(v rollup.Verdict) bool { return v == rollup.Fail || v == rollup.Error }
-
-// matrix arranges the rows, which are in the order of suite and test.
-func (p *page) matrix(details []*detail) []group {
-	var groups []group
-	for _, d := range details {
-		if len(groups) == 0 || groups[len(groups)-1].Suite != d.Suite {
-			groups = append(groups, group{Suite: d.Suite})
-		}
-		g := &groups[len(groups)-1]
-		if len(g.Lines) == 0 || g.Lines[len(g.Lines)-1].Test != d.Test {
-			g.Lines = append(g.Lines, line{Suite: d.Suite, Test: d.Test, Doc: d.Doc, Worst: d.Verdict, Cells: make([]*detail, len(p.Places))})
-		}
-		l := &g.Lines[len(g.Lines)-1]
-		l.Cells[slices.Index(p.Places, d.Place())] = d
-		l.Verdicts += " " + string(d.Verdict) + " "
-		if slices.Index(rollup.Verdicts(), d.Verdict) < slices.Index(rollup.Verdicts(), l.Worst) {
-			l.Worst = d.Verdict
-		}
-	}
-	return groups
-}
-
-// addAttempts adds the attempts with as much of their output as the budget,
-// which is that of the page, has room for.
-func (d *detail) addAttempts(budget *int) {
-	for _, a := range d.Row.Attempts {
-		out := attempt{Attempt: a, Summary: view.Attempt(a), Told: a.Message != "" && a.Message != d.Message}
-		if len(a.Findings) > maxFindings {
-			out.Findings = a.Findings[:maxFindings]
-			out.FindingsCut += len(a.Findings) - maxFindings
-		}
-		out.addLog("output", a.Output, budget)
-		for _, s := range a.Subtests {
-			out.addLog("output of "+s.Name, s.Output, budget)
-		}
-		d.Attempts = append(d.Attempts, out)
 	}
 }
 
-func (a *attempt) addLog(title, text string, budget *int) {
-	if text == "" {
-		return
+// reasons groups the reasons by rule, what blocks first, and links them to the
+// matrix and to their evidence.
+func (p *page) reasons(r rollup.Result, o view.Options) {
+	tests := make(map[string]bool)
+	for _, row := range r.Results {
+		tests[row.Test] = true
 	}
-	limit := min(maxOutput, *budget)
-	kept := text
-	if len(kept) > limit {
-		kept = kept[len(kept)-limit:]
-		_, kept, _ = strings.Cut(kept, "\n")
+	index := make(map[string]int)
+	for _, in := range r.Gate.Reasons {
+		key := string(in.Severity) + " " + in.Rule
+		i, known := index[key]
+		if !known {
+			i = len(p.Reasons)
+			index[key] = i
+			p.Reasons = append(p.Reasons, reasons{Rule: in.Rule, Severity: in.Severity})
+		}
+		g := &p.Reasons[i]
+		g.N++
+		if !slices.Contains(g.Tests, in.Test) && in.Test != "" {
+			g.Tests = append(g.Tests, in.Test)
+		}
+		if g.N > maxReasons {
+			g.Hidden++
+			continue
+		}
+		out := reason{Reason: in}
+		test, _, _ := strings.Cut(in.Test, "/")
+		out.Known = tests[in.Test] || tests[test]
+		if file, _, _ := strings.Cut(in.Evidence, ":"); strings.HasPrefix(file, "artifacts/") && o.Has(file) {
+			out.File = file
+		}
+		g.All = append(g.All, out)
 	}
-	*budget -= len(kept)
-	a.Logs = append(a.Logs, log{Title: title, Text: kept, Cut: len(kept) < len(text)})
+	order := []rollup.Severity{rollup.Blocks, "", rollup.Doubt, rollup.Warns}
+	slices.SortStableFunc(p.Reasons, func(a, b reasons) int {
+		return cmp.Compare(slices.Index(order, a.Severity), slices.Index(order, b.Severity))
+	})
 }
 
-// Note says what is special about the row, in a word or two.
-func (d *detail) Note() string {
-	wrong := 0
-	for _, s := range d.Subtests {
-		if bad(s.Verdict) {
-			wrong++
+// bundles says what fails, the largest cluster first.
+func (p *page) bundles(r rollup.Result) {
+	var rows []rollup.Row
+	for _, row := range r.Results {
+		if view.Failed(row.Verdict) {
+			rows = append(rows, row)
 		}
 	}
-	switch {
-	case wrong > 0:
-		return fmt.Sprintf("%d of %d", wrong, len(d.Subtests))
-	case bad(d.Verdict):
-		return string(d.Class)
-	case d.Verdict == rollup.Flaky:
-		return view.Plural(len(d.Row.Attempts), "attempt")
-	default:
-		return ""
+	all := view.Bundles(r.Clusters, rows)
+	if over := len(all) - maxBundles; over > 0 {
+		p.Unbundled, all = over, all[:maxBundles]
+	}
+	for _, b := range all {
+		first := b.Rows[0]
+		out := bundle{Bundle: b, First: first, Where: view.Where(b.Rows), Causes: view.Causes(first.Causes), Tracker: first.Tracker}
+		out.Class, out.Message = view.Shown(first)
+		if c := b.Cluster; c != nil {
+			out.ID, out.Since, out.Tracker = c.ID, view.Seen(c.FirstSeen), cmp.Or(c.Tracker, first.Tracker)
+			if len(c.Causes) > 0 {
+				out.Causes = view.Causes(c.Causes)
+			}
+		}
+		entry := view.Entry{}
+		for i := range b.Rows {
+			entry.Rows = append(entry.Rows, &b.Rows[i])
+		}
+		out.Only = entry.Only()
+		p.Bundles = append(p.Bundles, out)
+	}
+}
+
+func (p *page) matrix(m view.Matrix, o view.Options) {
+	index := make(map[*view.Test]int)
+	for i, t := range m.Tests {
+		index[t] = i
+	}
+	for _, g := range m.ByCause() {
+		out := group{Group: g}
+		for _, e := range g.Entries {
+			l := line{Entry: e, Index: index[e.Test], Cells: make([]*cell, len(m.Places))}
+			for i, row := range e.Cells {
+				if row != nil {
+					l.Cells[i] = newCell(row, o)
+				}
+			}
+			out.Lines = append(out.Lines, l)
+		}
+		p.Groups = append(p.Groups, out)
 	}
 }

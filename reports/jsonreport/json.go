@@ -7,10 +7,11 @@ import (
 	"io"
 
 	"seatrial/internal/rollup"
+	"seatrial/reports/internal/view"
 )
 
 // Write writes the result as one indented JSON object.
-func Write(w io.Writer, r rollup.Result) error {
+func Write(w io.Writer, r rollup.Result, _ view.Options) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")

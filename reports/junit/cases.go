@@ -19,15 +19,15 @@ const (
 )
 
 // cases makes the testcases of a row: one for the test, one for each subtest.
-func cases(row rollup.Row) []testcase {
-	all := []testcase{testCase(row)}
+func cases(row rollup.Row, o view.Options) []testcase {
+	all := []testcase{testCase(row, o)}
 	for _, s := range row.Subtests {
 		all = append(all, subtestCase(row, s))
 	}
 	return all
 }
 
-func testCase(row rollup.Row) testcase {
+func testCase(row rollup.Row, o view.Options) testcase {
 	c := testcase{Name: row.Test, Time: formatSeconds(row.Seconds), seconds: row.Seconds}
 	switch row.Verdict {
 	case rollup.Fail:
@@ -46,7 +46,7 @@ func testCase(row rollup.Row) testcase {
 		c.Error = result(kind, row.Message, details(row))
 	}
 	c.addAttempts(row)
-	if text := systemOut(row); text != "" {
+	if text := systemOut(row, o); text != "" {
 		c.SystemOut = &junit.Output{Data: text}
 	}
 	return c
@@ -165,9 +165,14 @@ func details(row rollup.Row) string {
 
 // systemOut has the facts about a test for which the schemas have no place,
 // the end of its output, and a line for each attachment.
-func systemOut(row rollup.Row) string {
+func systemOut(row rollup.Row, o view.Options) string {
 	var head, attachments []string
 	var logs strings.Builder
+	attach := func(file string) {
+		if o.Has(file) {
+			attachments = append(attachments, "[[ATTACHMENT|"+o.Attachment(file)+"]]")
+		}
+	}
 	for _, a := range row.Attempts {
 		head = append(head, view.Attempt(a))
 		for _, f := range a.Findings {
@@ -177,9 +182,9 @@ func systemOut(row rollup.Row) string {
 			fmt.Fprintf(&logs, "--- output of attempt %d\n%s\n", a.N, a.Output)
 		}
 		for _, m := range a.Booted {
-			attachments = append(attachments, "[[ATTACHMENT|"+path.Join(m.Artifacts, "console.txt")+"]]")
+			attach(path.Join(m.Artifacts, "console.txt"))
 			if m.Seconds > 0 {
-				attachments = append(attachments, "[[ATTACHMENT|"+path.Join(m.Artifacts, "journal.txt")+"]]")
+				attach(path.Join(m.Artifacts, "journal.txt"))
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"seatrial/harness/event"
 	"seatrial/internal/rollup"
+	"seatrial/reports/internal/view"
 )
 
 // schemas is where the published schemas are looked for. They are not part of
@@ -57,7 +58,7 @@ func recorded(t *testing.T) map[string]rollup.Result {
 func written(t *testing.T, r rollup.Result) []byte {
 	t.Helper()
 	var buf bytes.Buffer
-	if err := Write(&buf, r); err != nil {
+	if err := Write(&buf, r, view.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return buf.Bytes()
@@ -269,7 +270,7 @@ func TestSchemas(t *testing.T) {
 	for name, r := range recorded(t) {
 		t.Run(name, func(t *testing.T) {
 			lint(t, "junit-10.xsd", written(t, r))
-			for _, suite := range build(r) {
+			for _, suite := range build(r, view.Options{}) {
 				suite.Time = "0.000"
 				data, err := xml.MarshalIndent(struct {
 					XMLName xml.Name `xml:"testsuite"`
@@ -302,7 +303,7 @@ func TestSplit(t *testing.T) {
 		r.Results = append(r.Results, row)
 	}
 	r = rollup.Judge(r, rollup.Policy{})
-	parts := Parts(r)
+	parts := Parts(r, view.Options{})
 	if len(parts) != 3 {
 		t.Fatalf("%d parts, want 3", len(parts))
 	}
@@ -333,10 +334,10 @@ func TestSplit(t *testing.T) {
 	if total != 10_000 {
 		t.Errorf("%d cases in all", total)
 	}
-	if n := len(split(build(r), maxCases, 1<<20)); n < 6 {
+	if n := len(split(build(r, view.Options{}), maxCases, 1<<20)); n < 6 {
 		t.Errorf("%d parts of at most 1 MiB", n)
 	}
-	if n := len(Parts(rollup.Result{})); n != 1 {
+	if n := len(Parts(rollup.Result{}, view.Options{})); n != 1 {
 		t.Errorf("%d parts of nothing", n)
 	}
 }
@@ -348,7 +349,7 @@ func TestNoDuplicates(t *testing.T) {
 		{Test: "a/b", Suite: "s", Platform: "p", Arch: "y"},
 	}}
 	var got []string
-	for _, suite := range build(r) {
+	for _, suite := range build(r, view.Options{}) {
 		for _, c := range suite.Cases {
 			got = append(got, c.Classname+" "+c.Name)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"seatrial/harness/event"
 	"seatrial/internal/rollup"
+	"seatrial/reports/internal/view"
 )
 
 // Limits of one part of a report.
@@ -22,15 +23,15 @@ const (
 )
 
 // Write writes the whole report as one file, however big.
-func Write(w io.Writer, r rollup.Result) error {
-	return encode(w, name(r), build(r))
+func Write(w io.Writer, r rollup.Result, o view.Options) error {
+	return encode(w, name(r), build(r, o))
 }
 
 // Parts returns the writers of the files that the report is split into to
 // stay below what readers take. There is always one.
-func Parts(r rollup.Result) []func(io.Writer) error {
+func Parts(r rollup.Result, o view.Options) []func(io.Writer) error {
 	var parts []func(io.Writer) error
-	for _, suites := range split(build(r), maxCases, maxBytes) {
+	for _, suites := range split(build(r, o), maxCases, maxBytes) {
 		parts = append(parts, func(w io.Writer) error { return encode(w, name(r), suites) })
 	}
 	return parts
@@ -39,7 +40,7 @@ func Parts(r rollup.Result) []func(io.Writer) error {
 func name(r rollup.Result) string { return "seatrial " + r.Run.ID }
 
 // build makes the suites in the order of the result.
-func build(r rollup.Result) []testsuite {
+func build(r rollup.Result, o view.Options) []testsuite {
 	var suites []testsuite
 	var started time.Time // earliest of the suite at hand
 	index := make(map[string]int)
@@ -59,7 +60,7 @@ func build(r rollup.Result) []testsuite {
 		if at := timestamp(started); suites[i].Timestamp == "" || at < suites[i].Timestamp {
 			suites[i].Timestamp = at
 		}
-		for _, c := range cases(row) {
+		for _, c := range cases(row, o) {
 			c.Classname = class
 			c.Name = unique(seen, class, c.Name)
 			suites[i].add(c)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"seatrial/internal/rollup"
+	"seatrial/reports/internal/markdown"
 	"seatrial/reports/internal/view"
 )
 
@@ -23,7 +24,7 @@ const (
 
 // Write writes the summary, the matrix of each suite, and what needs
 // attention with the commands that reproduce it.
-func Write(w io.Writer, r rollup.Result) error {
+func Write(w io.Writer, r rollup.Result, _ view.Options) error {
 	b := bufio.NewWriter(w)
 	p := printer{b}
 	p.summary(r)
@@ -42,29 +43,29 @@ type printer struct{ w *bufio.Writer }
 func (p printer) f(format string, args ...any) { fmt.Fprintf(p.w, format, args...) }
 
 func (p printer) summary(r rollup.Result) {
-	p.f("# Sea trial %s\n\n", escape(r.Run.ID))
+	p.f("# Sea trial %s\n\n", markdown.Escape(r.Run.ID))
 	p.f("**Gate: %s** · %s · %s\n\n", r.Gate.Verdict, view.Total(r), view.Seconds(r.Run.Seconds))
 	for i, reason := range r.Gate.Reasons {
 		if i == maxReasons {
 			p.f("- and %s more\n", view.Plural(len(r.Gate.Reasons)-i, "reason"))
 			break
 		}
-		p.f("- %s: ", escape(reason.Rule))
+		p.f("- %s: ", markdown.Escape(reason.Rule))
 		if reason.Test != "" {
-			p.f("**%s** ", escape(reason.Test))
+			p.f("**%s** ", markdown.Escape(reason.Test))
 		}
-		p.f("%s\n", escape(view.FirstLine(reason.Text, 300)))
+		p.f("%s\n", markdown.Escape(view.FirstLine(reason.Text, 300)))
 	}
 	if len(r.Gate.Reasons) > 0 {
 		p.f("\n")
 	}
 	for _, image := range r.Run.Images {
-		p.f("Image %s %s", escape(image.Arch), escape(image.Name))
+		p.f("Image %s %s", markdown.Escape(image.Arch), markdown.Escape(image.Name))
 		if name := image.OSRelease["PRETTY_NAME"]; name != "" {
-			p.f(", %s", escape(name))
+			p.f(", %s", markdown.Escape(name))
 		}
 		if image.SHA256 != "" {
-			p.f(", sha256 %s", escape(image.SHA256))
+			p.f(", sha256 %s", markdown.Escape(image.SHA256))
 		}
 		p.f("  \n")
 	}
@@ -114,15 +115,15 @@ func (p printer) head(suite string, places []string) {
 	if suite == "" {
 		suite = "not selected"
 	}
-	p.f("\n## %s\n\n| test |", escape(suite))
+	p.f("\n## %s\n\n| test |", markdown.Escape(suite))
 	for _, place := range places {
-		p.f(" %s |", escape(place))
+		p.f(" %s |", markdown.Escape(place))
 	}
 	p.f("\n| --- |%s\n", strings.Repeat(" --- |", len(places)))
 }
 
 func (p printer) row(test string, places []string, cells map[string]rollup.Row) {
-	p.f("| %s |", escape(test))
+	p.f("| %s |", markdown.Escape(test))
 	for _, place := range places {
 		row, ok := cells[place]
 		if !ok {
@@ -174,21 +175,21 @@ func (p printer) problem(row rollup.Row) {
 	if row.Verdict == rollup.Flaky && a != nil {
 		class, message = a.Class, a.Message
 	}
-	p.f("### %s %s: %s on %s\n\n", view.Symbol(row.Verdict), row.Verdict, escape(row.Test), escape(row.Place()))
+	p.f("### %s %s: %s on %s\n\n", view.Symbol(row.Verdict), row.Verdict, markdown.Escape(row.Test), markdown.Escape(row.Place()))
 	if class != "" {
-		p.f("Class: %s\n\n", escape(string(class)))
+		p.f("Class: %s\n\n", markdown.Escape(string(class)))
 	}
-	p.block("", limit(message))
+	p.f("%s", markdown.Block("", limit(message)))
 	for _, s := range row.Subtests {
 		if s.Verdict != rollup.Pass && s.Verdict != rollup.Skip {
-			p.f("- %s\n", escape(view.Subtest(s)))
+			p.f("- %s\n", markdown.Escape(view.Subtest(s)))
 		}
 	}
 	if f := view.FatalFinding(a); f != nil {
-		p.f("- %s: %s\n", escape(f.Source), escape(view.Describe(*f)))
+		p.f("- %s: %s\n", markdown.Escape(f.Source), markdown.Escape(view.Describe(*f)))
 	}
 	p.f("\n")
-	p.block("sh", row.Reproduce)
+	p.f("%s", markdown.Block("sh", row.Reproduce))
 }
 
 func (p printer) skips(r rollup.Result) {
@@ -198,20 +199,8 @@ func (p printer) skips(r rollup.Result) {
 	}
 	p.f("## Skipped\n\n| reason | tests |\n| --- | --- |\n")
 	for _, g := range groups {
-		p.f("| %s | %d |\n", escape(view.FirstLine(g.Reason, 300)), len(g.Rows))
+		p.f("| %s | %d |\n", markdown.Escape(view.FirstLine(g.Reason, 300)), len(g.Rows))
 	}
-}
-
-// block writes a fenced block; the fence is longer than any in the text.
-func (p printer) block(language, text string) {
-	if text == "" {
-		return
-	}
-	fence := "```"
-	for strings.Contains(text, fence) {
-		fence += "`"
-	}
-	p.f("%s%s\n%s\n%s\n\n", fence, language, rollup.Printable(text), fence)
 }
 
 func limit(text string) string {
@@ -219,31 +208,4 @@ func limit(text string) string {
 		return string(runes[:maxMessage]) + "…"
 	}
 	return text
-}
-
-// escape makes a text appear as it is in a paragraph or a table cell, on one
-// line: neither Markdown, HTML, mentions nor links.
-func escape(text string) string {
-	var b strings.Builder
-	text = rollup.Printable(text)
-	for i, r := range text {
-		switch {
-		case r == '\n':
-			b.WriteByte(' ')
-		case r == '<':
-			b.WriteString("&lt;")
-		case r == '>':
-			b.WriteString("&gt;")
-		case r == '&':
-			b.WriteString("&amp;")
-		case r == '@':
-			b.WriteString("&#64;")
-		case strings.ContainsRune("\\`*_[]#|~$", r), r == ':' && strings.HasPrefix(text[i:], "://"):
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }

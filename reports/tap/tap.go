@@ -15,7 +15,7 @@ import (
 
 // Write writes the result, a test point for each row in the order of the
 // result.
-func Write(w io.Writer, r rollup.Result) error {
+func Write(w io.Writer, r rollup.Result, _ view.Options) error {
 	p := &printer{w: bufio.NewWriter(w)}
 	p.line("TAP version 14")
 	p.line(fmt.Sprintf("1..%d", len(r.Results)))

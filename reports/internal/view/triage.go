@@ -1,0 +1,138 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"seatrial/internal/rollup"
+)
+
+// Seen names a run in which something was seen, by image version if that is
+// known: "3510.2.0 (2026-01-02)".
+func Seen(s *rollup.Seen) string {
+	if s == nil {
+		return ""
+	}
+	name := cmp.Or(s.Version, s.Run)
+	if s.Time.IsZero() {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", name, s.Time.UTC().Format("2006-01-02"))
+}
+
+// Causes lists candidates, those that are guesses with a question mark.
+func Causes(causes []rollup.Cause) string {
+	var names []string
+	for _, c := range causes {
+		name := cmp.Or(c.Category, Unexplained)
+		if c.Unsure {
+			name += "?"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// ShortTracker is a tracker as it fits into a table: of an address the last
+// parts, "flatcar#123" or "bug/17".
+func ShortTracker(tracker string) string {
+	u, err := url.Parse(tracker)
+	if err != nil || u.Host == "" {
+		return FirstLine(tracker, 30)
+	}
+	parts := strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' })
+	n := len(parts)
+	switch {
+	case n >= 3 && (parts[n-2] == "issues" || parts[n-2] == "pull"):
+		return FirstLine(parts[n-3]+"#"+parts[n-1], 30)
+	case n >= 2:
+		return FirstLine(parts[n-2]+"/"+parts[n-1], 30)
+	default:
+		return FirstLine(u.Host+u.Path, 30)
+	}
+}
+
+// Past is the verdicts of earlier runs as symbols, the oldest first.
+func Past(history []rollup.Past) string {
+	var b strings.Builder
+	for _, p := range history {
+		b.WriteString(Symbol(p.Verdict))
+	}
+	return b.String()
+}
+
+// PastWords says the same for someone who cannot see it: "last 8 runs, oldest
+// first: 5 pass, 3 fail".
+func PastWords(history []rollup.Past) string {
+	var parts []string
+	for i := 0; i < len(history); {
+		n := i
+		for n < len(history) && history[n].Verdict == history[i].Verdict {
+			n++
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", n-i, history[i].Verdict))
+		i = n
+	}
+	return fmt.Sprintf("last %s, oldest first: %s", Plural(len(history), "run"), strings.Join(parts, ", "))
+}
+
+// Bundle is rows that are one thing to look at: those of a cluster, or those
+// in none that say the same.
+type Bundle struct {
+	Cluster *rollup.Cluster // nil for failures that are in none
+	Title   string
+	Rows    []rollup.Row
+}
+
+// Bundles joins rows by cluster, the largest cluster first, and those in none by
+// what they say.
+func Bundles(clusters []rollup.Cluster, rows []rollup.Row) []Bundle {
+	var bundles []Bundle
+	index := make(map[string]int)
+	for i := range clusters {
+		c := &clusters[i]
+		index["c "+c.ID] = len(bundles)
+		bundles = append(bundles, Bundle{Cluster: c, Title: c.Title})
+	}
+	for _, row := range rows {
+		i, known := index["c "+row.Cluster]
+		if !known {
+			title := cmp.Or(FirstLine(row.Message, 200), string(row.Verdict))
+			key := fmt.Sprintf("m %s %s %s", row.Verdict, row.Class, title)
+			if i, known = index[key]; !known {
+				i = len(bundles)
+				index[key] = i
+				bundles = append(bundles, Bundle{Title: title})
+			}
+		}
+		bundles[i].Rows = append(bundles[i].Rows, row)
+	}
+	return slices.DeleteFunc(bundles, func(b Bundle) bool { return len(b.Rows) == 0 })
+}
+
+// Where lists the tests and places of rows in a few words: "docker.base on
+// qemu-arm64 and 3 more".
+func Where(rows []rollup.Row) string {
+	if len(rows) == 0 {
+		return ""
+	}
+	text := rows[0].Test + " on " + rows[0].Place()
+	if n := len(rows) - 1; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// Shown returns the class and message that explain a row: its own, or for a
+// flaky one those of its last attempt that did not pass.
+func Shown(row rollup.Row) (class, message string) {
+	if a := Deciding(row); a != nil && row.Verdict == rollup.Flaky {
+		return string(a.Class), a.Message
+	}
+	return string(row.Class), row.Message
+}
