@@ -52,6 +52,9 @@ func (a *app) merge(out string, policy rollup.Policy, dirs []string) error {
 	if err := c.Summary(result, dir, htmlReport(dir)); err != nil {
 		return err
 	}
+	if err := a.toGitHub(a.env.Stdout, result, dir); err != nil {
+		return err
+	}
 	return verdictError(result)
 }
 

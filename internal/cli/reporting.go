@@ -26,6 +26,7 @@ type reporter struct {
 	copies  map[string]string // format to the path of an extra copy
 	console *console.Console
 	options reports.Options
+	out     io.Writer // where people look
 	stop    func() // of the animation
 
 	mu   sync.Mutex
@@ -46,6 +47,7 @@ func (r *run) newReporter() (*reporter, error) {
 		store: r.store, policy: rollup.Policy{Required: r.required}, fold: rollup.New(),
 		console: console.New(out, console.ForFile(out, r.env.Getenv("NO_COLOR") != "")),
 		copies:  map[string]string{"junit": r.flags.junit, "tap": r.flags.tap, "json": r.flags.json},
+		out:     out,
 		options: reports.Options{Attachments: r.flags.attachments},
 		dirty:   make(chan struct{}, 1),
 	}

@@ -206,7 +206,7 @@ func (r *run) execute(ctx context.Context, drain <-chan struct{}, shard *event.S
 		err = r.store.Append(&event.RunFinished{End: end, Seconds: time.Since(began).Seconds()})
 	}
 	result, reportErr := r.report.finish()
-	return result, errors.Join(err, reportErr)
+	return result, errors.Join(err, reportErr, r.toGitHub(r.report.out, result, r.store.Dir()))
 }
 
 // runID is that of the run which is gone on with, or a new one: the time and

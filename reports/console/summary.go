@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"seatrial/internal/rollup"
 	"seatrial/reports/internal/view"
@@ -16,6 +17,10 @@ const (
 	maxMessage     = 20 // lines
 	maxNames       = 8  // of skipped tests with one reason
 	maxReasons     = 20
+	maxLines       = 60 // of the matrix
+	maxColumns     = 8
+	nameWidth      = 40
+	cellWidth      = 12
 )
 
 // Summary writes the end of the report from the judged result: problems
@@ -34,7 +39,9 @@ func (c *Console) Summary(r rollup.Result, dir, report string) error {
 		}
 		c.problem(row, dir)
 	}
+	c.matrix(r)
 	c.skips(r)
+	c.notes(r.Policy)
 	c.printf("\n%s in %s\n", view.Total(r), view.Seconds(r.Run.Seconds))
 	if starts := view.Starts(r.Run.Starts); starts != "" {
 		c.printf("starts: %s\n", starts)
@@ -89,6 +96,9 @@ func (c *Console) problem(row rollup.Row, dir string) {
 			c.output(row, *a)
 		}
 	}
+	for _, f := range view.Facts(row) {
+		c.field(f.Name, f.Text)
+	}
 	if row.Reproduce != "" {
 		c.field("reproduce", row.Reproduce)
 	}
@@ -128,6 +138,76 @@ func (c *Console) block(mark, text string) {
 			line = "| " + line
 		}
 		c.printf("    %s%s\n", mark, line)
+	}
+}
+
+// matrix shows where the tests fail that fail anywhere, under their causes: a
+// column for each place as far as there is room.
+func (c *Console) matrix(r rollup.Result) {
+	m := view.NewMatrix(r)
+	if len(m.Places) < 2 {
+		return
+	}
+	places := m.Places[:min(len(m.Places), maxColumns)]
+	lines := 0
+	for _, g := range m.ByCause() {
+		if !g.Cause && g.Name != string(rollup.Error) {
+			continue
+		}
+		if lines == 0 {
+			c.heads(places)
+		}
+		c.printf("%s\n", g.Name)
+		for _, e := range g.Entries {
+			if lines++; lines > maxLines {
+				c.printf("  and more: see the report\n")
+				return
+			}
+			c.line(e, len(places))
+		}
+	}
+}
+
+func (c *Console) heads(places []view.Place) {
+	first, second := fmt.Sprintf("%-*s", nameWidth, "where it fails"), strings.Repeat(" ", nameWidth)
+	for _, p := range places {
+		first += fmt.Sprintf(" %-*s", cellWidth, fit(p.Head, cellWidth))
+		second += fmt.Sprintf(" %-*s", cellWidth, fit(p.Sub, cellWidth))
+	}
+	c.printf("\n%s\n%s\n", strings.TrimRight(first, " "), strings.TrimRight(second, " "))
+}
+
+func (c *Console) line(e view.Entry, columns int) {
+	name := "  " + e.Label()
+	if e.Unsure {
+		name += "?"
+	}
+	c.printf("%-*s", nameWidth, name)
+	blanks := 1
+	for _, row := range e.Cells[:columns] {
+		if row == nil {
+			blanks += cellWidth + 1
+			continue
+		}
+		text := view.Symbol(row.Verdict) + " " + string(row.Verdict)
+		fmt.Fprint(&c.buf, strings.Repeat(" ", blanks), c.paint(colorOf(row.Outcome), text))
+		blanks = cellWidth + 1 - utf8.RuneCountInString(text)
+	}
+	c.printf("\n")
+}
+
+// notes shows what is to be said about entries of policy files.
+func (c *Console) notes(notes []rollup.Note) {
+	if len(notes) == 0 {
+		return
+	}
+	c.printf("\npolicy files:\n")
+	for i, n := range notes {
+		if i == maxReasons {
+			c.printf("    and %s more\n", view.Plural(len(notes)-i, "note"))
+			break
+		}
+		c.block("", fmt.Sprintf("%s: %s: %s (%s)", n.Kind, n.Pattern, view.FirstLine(n.Text, 200), n.At))
 	}
 }
 

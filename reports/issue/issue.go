@@ -81,7 +81,7 @@ func (p printer) issue(r rollup.Result, b view.Bundle, o view.Options) {
 	}
 	p.field("Class", markdown.Escape(string(row.Class)))
 	p.field("Cause", markdown.Escape(view.Causes(causes)))
-	p.field("Tracker", markdown.Tracker(tracker))
+	p.field("Tracker", markdown.Link(view.ShortTracker(tracker), tracker))
 	p.field("First seen", markdown.Escape(cmp.Or(first, r.Run.ID+" (this run)")))
 	if row.Trend != nil {
 		p.field("Last passed", markdown.Escape(view.Seen(row.Trend.LastPassed)))
@@ -101,6 +101,12 @@ func (p printer) issue(r rollup.Result, b view.Bundle, o view.Options) {
 			markdown.Escape(row.Place()), markdown.Escape(row.Image), view.Symbol(row.Verdict), row.Verdict)
 	}
 	p.f("\n## What happened\n\n%s", markdown.Block("", cut(row.Message, maxMessage)))
+	for _, s := range row.Subtests {
+		if view.Failed(s.Verdict) {
+			p.f("- %s\n", markdown.Escape(view.Subtest(s)))
+		}
+	}
+	p.f("\n")
 	p.evidence(row, b.Cluster, o)
 	if reproduce := cmp.Or(row.Reproduce, reproduction(b)); reproduce != "" {
 		p.f("## Reproduce\n\n%s", markdown.Block("sh", reproduce))

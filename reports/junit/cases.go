@@ -157,6 +157,9 @@ func details(row rollup.Row) string {
 	if f := view.FatalFinding(view.Deciding(row)); f != nil {
 		lines = append(lines, f.Source+": "+view.Describe(*f))
 	}
+	for _, f := range view.Facts(row) {
+		lines = append(lines, f.Name+": "+f.Text)
+	}
 	if row.Reproduce != "" {
 		lines = append(lines, "reproduce: "+row.Reproduce)
 	}

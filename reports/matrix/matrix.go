@@ -3,10 +3,9 @@
 package matrix
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"seatrial/internal/rollup"
@@ -19,26 +18,26 @@ const (
 	maxProblems = 100
 	maxReasons  = 50
 	maxMessage  = 2000
-	maxRows     = 3000
+	maxTables   = 600 << 10 // bytes
+	maxPast     = 10        // runs
 )
 
-// Write writes the summary, the matrix of each suite, and what needs
-// attention with the commands that reproduce it.
+// Write writes the summary, the matrix under the causes of failures, and what
+// needs attention with the commands that reproduce it.
 func Write(w io.Writer, r rollup.Result, _ view.Options) error {
-	b := bufio.NewWriter(w)
-	p := printer{b}
+	p := printer{new(bytes.Buffer)}
 	p.summary(r)
 	p.tables(r)
 	p.problems(r)
 	p.skips(r)
-	if err := b.Flush(); err != nil {
+	if _, err := p.w.WriteTo(w); err != nil {
 		return fmt.Errorf("write matrix: %w", err)
 	}
 	return nil
 }
 
-// printer writes Markdown; the first error sticks to the buffer.
-type printer struct{ w *bufio.Writer }
+// printer writes Markdown.
+type printer struct{ w *bytes.Buffer }
 
 func (p printer) f(format string, args ...any) { fmt.Fprintf(p.w, format, args...) }
 
@@ -74,84 +73,78 @@ func (p printer) summary(r rollup.Result) {
 	}
 }
 
-// tables writes one table for each suite: a row for each test, a column for
-// each place of the run.
+// tables writes one table for each cause of failures, then those for the tests
+// that did not fail: a row for each test, a column for each place of the run.
 func (p printer) tables(r rollup.Result) {
-	var places []string
-	for _, row := range r.Results {
-		if !slices.Contains(places, row.Place()) {
-			places = append(places, row.Place())
-		}
-	}
-	slices.Sort(places)
-	suite, test, written := "", "", 0
-	var cells map[string]rollup.Row
-	flush := func() {
-		if cells != nil {
-			p.row(test, places, cells)
-		}
-		cells = nil
-	}
-	for i, row := range r.Results {
-		if cells == nil || row.Test != test || row.Suite != suite {
-			flush()
-			if written == maxRows {
-				p.f("\nThe table ends here: there are more than %d tests.\n", maxRows)
-				break
+	m := view.NewMatrix(r)
+	for _, g := range m.ByCause() {
+		p.head(g, m.Places)
+		for i, e := range g.Entries {
+			if p.w.Len() > maxTables {
+				p.f("\nThe tables end here: %d of %s are left.\n\n", len(g.Entries)-i, view.Plural(len(g.Entries), "test"))
+				return
 			}
-			if i == 0 || row.Suite != suite {
-				p.head(row.Suite, places)
-			}
-			suite, test, cells = row.Suite, row.Test, make(map[string]rollup.Row)
-			written++
+			p.row(e)
 		}
-		cells[row.Place()] = row
+		p.f("\n")
 	}
-	flush()
-	p.f("\n")
 }
 
-func (p printer) head(suite string, places []string) {
-	if suite == "" {
-		suite = "not selected"
-	}
-	p.f("\n## %s\n\n| test |", markdown.Escape(suite))
+func (p printer) head(g view.Group, places []view.Place) {
+	p.f("## %s\n\n| test |", markdown.Escape(g.Name))
 	for _, place := range places {
-		p.f(" %s |", markdown.Escape(place))
+		p.f(" %s |", markdown.Escape(strings.TrimSpace(place.Head+" "+place.Sub)))
 	}
 	p.f("\n| --- |%s\n", strings.Repeat(" --- |", len(places)))
 }
 
-func (p printer) row(test string, places []string, cells map[string]rollup.Row) {
-	p.f("| %s |", markdown.Escape(test))
-	for _, place := range places {
-		row, ok := cells[place]
-		if !ok {
+func (p printer) row(e view.Entry) {
+	name := markdown.Escape(e.Name)
+	if e.Unsure {
+		name += "?"
+	}
+	if only := e.Only(); only != "" {
+		name += " (" + markdown.Escape(only) + ")"
+	}
+	p.f("| %s |", name)
+	for _, row := range e.Cells {
+		if row == nil {
 			p.f("  |")
 			continue
 		}
-		p.f(" %s |", cell(row))
+		p.f(" %s |", cell(*row))
 	}
 	p.f("\n")
 }
 
 // cell is the verdict, a sign before it and, where something is wrong, its
-// class or the number of subtests that are.
+// class, the number of subtests that are, the cluster, the tracker, and how
+// the last runs ended.
 func cell(row rollup.Row) string {
 	text := view.Symbol(row.Verdict) + " " + string(row.Verdict)
-	if row.Verdict == rollup.Fail || row.Verdict == rollup.Error {
-		text = fmt.Sprintf("**%s** %s", text, row.Class)
+	if !view.Failed(row.Verdict) {
+		return text
 	}
+	parts := []string{fmt.Sprintf("**%s** %s", text, row.Class)}
 	bad := 0
 	for _, s := range row.Subtests {
-		if s.Verdict == rollup.Fail || s.Verdict == rollup.Error {
+		if view.Failed(s.Verdict) {
 			bad++
 		}
 	}
 	if bad > 0 {
-		text += fmt.Sprintf(" (%d of %d)", bad, len(row.Subtests))
+		parts[0] += fmt.Sprintf(" (%d of %d)", bad, len(row.Subtests))
 	}
-	return strings.TrimSpace(text)
+	if row.Cluster != "" {
+		parts = append(parts, markdown.Escape(row.Cluster))
+	}
+	if row.Tracker != "" {
+		parts = append(parts, markdown.Link(view.ShortTracker(row.Tracker), row.Tracker))
+	}
+	if n := len(row.History); n > 0 {
+		parts = append(parts, markdown.Escape(view.Past(row.History[max(0, n-maxPast):])))
+	}
+	return strings.TrimSpace(strings.Join(parts, " "))
 }
 
 func (p printer) problems(r rollup.Result) {
@@ -187,6 +180,9 @@ func (p printer) problem(row rollup.Row) {
 	}
 	if f := view.FatalFinding(a); f != nil {
 		p.f("- %s: %s\n", markdown.Escape(f.Source), markdown.Escape(view.Describe(*f)))
+	}
+	for _, f := range view.Facts(row) {
+		p.f("- %s: %s\n", f.Name, markdown.Escape(f.Text))
 	}
 	p.f("\n")
 	p.f("%s", markdown.Block("sh", row.Reproduce))

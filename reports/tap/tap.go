@@ -119,6 +119,9 @@ func facts(row rollup.Row) []entry {
 		}
 		entries = append(entries, entry{"findings", findings}, entry{"artifacts", a.Artifacts})
 	}
+	for _, f := range view.Facts(row) {
+		entries = append(entries, entry{f.Name, f.Text})
+	}
 	return append(entries, entry{"reproduce", row.Reproduce})
 }
 

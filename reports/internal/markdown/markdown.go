@@ -49,12 +49,12 @@ func Block(language, text string) string {
 	return fence + language + "\n" + rollup.Printable(text) + "\n" + fence + "\n\n"
 }
 
-// Tracker is a link to where a failure is tracked, if that is a web address
-// and short enough for one; other texts stay what they are.
-func Tracker(tracker string) string {
-	u, err := url.Parse(tracker)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(tracker, "<>()|\\`\" \n") {
-		return Escape(tracker)
+// Link is a link, if the address is one of the web that can stand in it, and
+// the address as a text otherwise.
+func Link(text, address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(address, "<>()|\\`\" \n") {
+		return Escape(address)
 	}
-	return "<" + tracker + ">"
+	return "[" + Escape(text) + "](" + address + ")"
 }

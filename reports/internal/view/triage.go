@@ -38,6 +38,47 @@ func Causes(causes []rollup.Cause) string {
 	return strings.Join(names, ", ")
 }
 
+// Fact is something that triage says of a row.
+type Fact struct{ Name, Text string }
+
+// Facts is what triage says of a row, for formats that have a line for each.
+func Facts(row rollup.Row) []Fact {
+	var facts []Fact
+	add := func(name, text string) {
+		if text != "" {
+			facts = append(facts, Fact{name, text})
+		}
+	}
+	add("cause", Causes(row.Causes))
+	add("cluster", row.Cluster)
+	add("tracker", row.Tracker)
+	if k := row.Known; k != nil {
+		text := k.Pattern + ": " + k.Action
+		if k.Reason != "" {
+			text += ", " + k.Reason
+		}
+		if k.Until != "" {
+			text += ", until " + k.Until
+		}
+		if k.Expired {
+			text += ", expired"
+		}
+		add("known", text+" ("+k.At+")")
+	}
+	if row.Parity != nil {
+		add("fails", row.Parity.Label)
+	}
+	if t := row.Trend; t != nil {
+		add("since", Seen(t.FirstFailed))
+		add("passed", Seen(t.LastPassed))
+		add("trend", strings.TrimSuffix(t.Label+": "+t.Text, ": "))
+	}
+	if len(row.History) > 0 && Failed(row.Verdict) {
+		add("history", Past(row.History))
+	}
+	return facts
+}
+
 // ShortTracker is a tracker as it fits into a table: of an address the last
 // parts, "flatcar#123" or "bug/17".
 func ShortTracker(tracker string) string {

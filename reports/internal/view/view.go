@@ -213,8 +213,8 @@ func Skips(r rollup.Result) []SkipGroup {
 	return groups
 }
 
-// Total says how many rows there are and which verdicts they have: "23 tests:
-// 20 pass, 2 skip, 1 flaky".
+// Total says how many tests there are and which verdicts their rows have: "23
+// tests in 2 places: 43 pass, 2 skip, 1 flaky".
 func Total(r rollup.Result) string {
 	counts := r.Counts()
 	var parts []string
@@ -223,11 +223,25 @@ func Total(r rollup.Result) string {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
 		}
 	}
-	total := Plural(len(r.Results), "test")
+	total := tests(r)
 	if len(parts) == 0 {
 		return total
 	}
 	return total + ": " + strings.Join(parts, ", ")
+}
+
+// tests says how many tests there are, and in how many places if in several.
+func tests(r rollup.Result) string {
+	names, places := make(map[string]bool), make(map[string]bool)
+	for _, row := range r.Results {
+		names[row.Test] = true
+		places[row.Place()] = true
+	}
+	text := Plural(len(names), "test")
+	if len(places) > 1 {
+		text += " in " + Plural(len(places), "place")
+	}
+	return text
 }
 
 // Subtest says in one line how a subtest ended.
