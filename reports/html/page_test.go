@@ -142,3 +142,35 @@ func TestBig(t *testing.T) {
 		t.Error(e)
 	}
 }
+
+// TestPictures takes pictures of the page for people to look at.
+func TestPictures(t *testing.T) {
+	if *shots == "" {
+		t.Skip("takes pictures for people to look at: give a directory with -shots")
+	}
+	file, _ := smallRun(t)
+	b := openBrowser(t)
+	const cell = "#t/cl.suite00.test009/qemu-arm64-tcg-3510"
+	for _, size := range []struct {
+		name          string
+		width, height int
+	}{{"desktop", 1440, 900}, {"phone", 390, 844}} {
+		for _, dark := range []bool{false, true} {
+			name := size.name + map[bool]string{false: "-light", true: "-dark"}[dark]
+			b.look(size.width, size.height, dark, "screen")
+			b.open(file, "")
+			b.shoot(name)
+			b.eval(`document.getElementById("matrix").scrollIntoView()`)
+			b.shoot(name + "-matrix")
+			b.open(file, cell)
+			b.shoot(name + "-panel")
+		}
+	}
+	b.look(1440, 900, false, "screen")
+	b.open(file, "")
+	b.press("?")
+	b.shoot("help")
+	b.look(1100, 800, false, "print")
+	b.open(file, "")
+	b.print("print")
+}
