@@ -27,7 +27,7 @@ type reporter struct {
 	console *console.Console
 	options reports.Options
 	out     io.Writer // where people look
-	stop    func() // of the animation
+	stop    func()    // of the animation
 
 	mu   sync.Mutex
 	fold *rollup.Fold

@@ -117,11 +117,7 @@ func newPage(r rollup.Result, o view.Options, t *template.Template) (*page, erro
 		return nil, err
 	}
 	p.matrix(m, o)
-	for _, i := range details.problems {
-		if p.Problems++; p.Problems <= maxWhole {
-			p.Whole = append(p.Whole, template.HTML(details.html[i]))
-		}
-	}
+	p.whole(r, details)
 	index, err := json.Marshal(data(r, m)) // escapes <, > and &
 	if err != nil {
 		return nil, err
@@ -218,6 +214,20 @@ func (p *page) bundles(r rollup.Result) {
 		}
 		out.Only = entry.Only()
 		p.Bundles = append(p.Bundles, out)
+	}
+}
+
+// whole takes the details of problems into the page, one for each cluster.
+func (p *page) whole(r rollup.Result, d details) {
+	clusters := make(map[string]bool)
+	for _, i := range d.problems {
+		p.Problems++
+		if id := r.Results[i].Cluster; clusters[id] || len(p.Whole) == maxWhole {
+			continue
+		} else if id != "" {
+			clusters[id] = true
+		}
+		p.Whole = append(p.Whole, template.HTML(d.html[i]))
 	}
 }
 

@@ -77,7 +77,10 @@
     }
     const narrow = terms.length > 0 || on.size < chips.length;
     for (const body of all("tbody", table)) {
-      body.hidden = !body.querySelector("tr.test:not([hidden])");
+      const left = body.querySelectorAll("tr.test:not([hidden])").length;
+      body.hidden = left === 0;
+      const count = body.querySelector(".n");
+      if (count) count.textContent = left;
       const shut = body.dataset.shut ? body.dataset.shut === "yes" : !narrow && body.dataset.calm === "yes" && data.tests.length > many;
       fold(body, shut);
     }

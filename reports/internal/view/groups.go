@@ -179,8 +179,9 @@ func addCauses(causes map[string]*Group, t *Test) bool {
 		if len(list) == 0 && row.Verdict == rollup.Error {
 			continue // nobody looks for the cause of what is not the image's fault
 		}
-		if len(list) == 0 {
-			list = []rollup.Cause{{Category: cmp.Or(row.Category, Unexplained)}}
+		if !slices.ContainsFunc(list, func(c rollup.Cause) bool { return !c.Unsure }) {
+			// Guesses leave it unexplained.
+			list = append(slices.Clip(list), rollup.Cause{Category: cmp.Or(row.Category, Unexplained)})
 		}
 		for _, c := range list {
 			name := cmp.Or(c.Category, Unexplained)
