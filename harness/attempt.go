@@ -18,17 +18,21 @@ import (
 
 // attempt is one try at a job.
 type attempt struct {
-	job         Job
-	target      *target
-	n           int
-	dir         string
-	opts        *Options
-	log         *slog.Logger
-	record      func(event.Body)
-	startPolicy Start
-	kind        queueKey
-	lease       *schedule.Lease // of what the machines take of this host
-	wake        func()          // tells the scheduler that a template was made
+	job      Job
+	target   *target
+	platform platforms.Platform // of the target, or what stands for it
+	n        int
+	start    Start
+	verifies bool
+	pack     []Job // that were run on the machine, this one at the end; nil where it is its own
+	kind     queueKey
+	lease    *schedule.Lease // of what the machines take of this host
+	wake     func()          // tells the scheduler that a template was made
+
+	dir    string
+	opts   *Options
+	log    *slog.Logger
+	record func(event.Body)
 
 	ctx    context.Context // of the machines; ends with a cause when one dies
 	cancel context.CancelCauseFunc
@@ -60,7 +64,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	a.began = time.Now()
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	defer a.cancel(nil)
-	a.emit(&event.AttemptStarted{Cell: a.job.Cell, N: a.n, Start: a.planned()})
+	a.emit(&event.AttemptStarted{Cell: a.job.Cell, N: a.n, Start: a.planned(), Verifies: a.verifies, Pack: testNames(a.pack)})
 	out, took := a.play()
 	a.events.Lock()
 	defer a.events.Unlock()
@@ -75,9 +79,19 @@ func (a *attempt) run(ctx context.Context) outcome {
 	return out
 }
 
+// fails is the outcome of an attempt that could not even be made.
+func (a *attempt) fails(err error) outcome {
+	a.emit(&event.AttemptStarted{Cell: a.job.Cell, N: a.n, Start: a.planned()})
+	out := outcome{Outcome: event.Error, Class: event.Infra, Message: err.Error(), start: a.planned()}
+	a.emit(&event.AttemptFinished{
+		Cell: a.job.Cell, N: a.n, Outcome: out.Outcome, Class: out.Class, Message: out.Message, Start: out.start,
+	})
+	return out
+}
+
 // planned is how the attempt's machines shall start.
 func (a *attempt) planned() string {
-	if a.target.forks(a.startPolicy, a.job.Test.Needs, a.job.Test.Needs.Spec) {
+	if a.target.forks(a.start, a.job.Test.Needs, a.job.Test.Needs.Spec) {
 		return "fork"
 	}
 	return "cold"
@@ -132,7 +146,7 @@ func (a *attempt) takes(fork bool) {
 // until the outcome was known.
 func (a *attempt) play() (outcome, time.Duration) {
 	defer func() { a.names = slices.Sorted(slices.Values(a.names)) }()
-	pc, err := a.target.platform.NewCluster(a.ctx, platforms.ClusterSpec{
+	pc, err := a.platform.NewCluster(a.ctx, platforms.ClusterSpec{
 		Name:     fmt.Sprintf("%s-%s-%d", a.job.Cell.Test, a.job.Cell.Arch, a.n),
 		Dir:      a.dir,
 		Networks: a.job.Test.Needs.Networks,
@@ -160,6 +174,9 @@ func (a *attempt) play() (outcome, time.Duration) {
 // afterwards lets the user into the machines of a failed attempt, and says
 // whether the cluster shall be destroyed.
 func (a *attempt) afterwards(c *cluster, out outcome) bool {
+	if a.pack != nil || a.verifies {
+		return true
+	}
 	failed := out.Outcome == event.Fail || out.Outcome == event.Error
 	machines := make([]platforms.Machine, 0, 1)
 	for _, g := range c.live() {
@@ -313,7 +330,7 @@ func (a *attempt) fill(spec platforms.MachineSpec, i int) platforms.MachineSpec 
 	if spec.UserData == nil {
 		spec.UserData = []byte(needs.UserData)
 	}
-	spec.Cold = spec.Cold || needs.Cold || a.target.forker != nil && !a.target.forks(a.startPolicy, needs, spec)
+	spec.Cold = spec.Cold || needs.Cold || a.target.forker != nil && !a.target.forks(a.start, needs, spec)
 	a.mu.Lock()
 	a.names = append(a.names, spec.Name)
 	a.mu.Unlock()

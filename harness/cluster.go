@@ -82,7 +82,9 @@ func (c *cluster) start(ctx context.Context, spec platforms.MachineSpec, i int) 
 		c.a.emit(&event.MachineGone{Cell: c.a.job.Cell, N: c.a.n, Machine: spec.Name, Reason: clip(err.Error())})
 		return nil, fmt.Errorf("after %s of at most %s: %w", time.Since(began).Round(time.Second), budget.Round(time.Second), err)
 	}
-	g.attach(ctx, m)
+	if err := g.attach(ctx, m, began); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	c.guests[i] = g
 	c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -38,7 +39,7 @@ func newEngine(t testing.TB, o fake.Options) *engine {
 			dir := filepath.Join(dir, cell.Arch, cell.Test, fmt.Sprint(n))
 			return dir, os.MkdirAll(dir, 0o777)
 		},
-		Reproduce: func(j Job) string { return "seatrial run " + j.Cell.Test },
+		Reproduce: func(js ...Job) string { return "seatrial run " + strings.Join(testNames(js), " ") },
 		Facts:     FactsCache{Dir: filepath.Join(dir, "facts")}, Log: slog.New(slog.DiscardHandler),
 		Budget: schedule.NewBudget(schedule.Cost{MemoryMiB: 1 << 20, CPUs: 1 << 10}, 0), TimeoutScale: 1,
 		Drain: e.drain, Keep: KeepNever,

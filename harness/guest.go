@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kballard/go-shellquote"
+
 	"seatrial/harness/event"
 	"seatrial/internal/consolecheck"
 	"seatrial/platforms"
@@ -25,6 +27,7 @@ type guest struct {
 	console *consolecheck.Scanner
 	journal *journal
 	m       platforms.Machine
+	from    string // option of journalctl: where the journal begins to be the attempt's
 	watch   sync.WaitGroup
 	unwatch context.CancelFunc
 	ended   chan struct{} // closed when it is known how the machine ended
@@ -37,11 +40,33 @@ func newGuest(a *attempt, name string) *guest {
 }
 
 // attach gives the guest its booted machine and starts to watch it; ctx is the
-// attempt's.
-func (g *guest) attach(ctx context.Context, m platforms.Machine) {
+// attempt's, which asked for the machine when it began.
+func (g *guest) attach(ctx context.Context, m platforms.Machine, began time.Time) error {
 	g.m = m
-	ctx, g.unwatch = context.WithCancel(context.WithoutCancel(ctx))
-	g.watch.Go(func() { g.watchEnd(ctx) })
+	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	g.unwatch = unwatch
+	g.watch.Go(func() { g.watchEnd(watch) })
+	how, _ := started(m)
+	switch {
+	case len(g.a.pack) > 1:
+		return g.skipJournal(ctx)
+	case how == platforms.StartFork: // its clock is that of this host
+		g.from = fmt.Sprintf("--since=@%d", began.Unix())
+	}
+	return nil
+}
+
+// skipJournal leaves out of the journal what other tests have caused on the
+// same machine.
+func (g *guest) skipJournal(ctx context.Context) error {
+	res, err := g.m.Exec(ctx, platforms.Command{Line: "command -v journalctl >/dev/null && sudo -n journalctl -b -n 1 -o cat --show-cursor"})
+	if err != nil {
+		return fmt.Errorf("find the end of the journal: %w", err)
+	}
+	if _, cursor, ok := strings.Cut(string(res.Stdout), "-- cursor: "); ok {
+		g.from = "--after-cursor=" + shellquote.Join(firstLine(cursor))
+	}
+	return nil
 }
 
 // watchEnd ends the attempt when the machine goes by itself.
@@ -111,7 +136,7 @@ func (g *guest) settle(ctx context.Context) error {
 // settleScript waits for the end of the boot and prints the failed units. A
 // guest without systemd is up when it answers.
 const settleScript = `command -v systemctl >/dev/null || exit 0
-systemctl is-system-running --wait >/dev/null 2>&1
+test "$(systemctl is-system-running --wait 2>/dev/null)" = running && exit 0
 systemctl list-units --failed --plain --no-legend --full 2>/dev/null | while read -r unit rest; do echo "$unit"; done`
 
 // reboot restarts the guest and waits until its system is up again.
@@ -193,9 +218,11 @@ func (j *journal) follow(ctx context.Context) {
 	j.mu.Lock()
 	j.cancel, j.done = cancel, done
 	j.mu.Unlock()
+	where := j.g.from
+	j.g.from = "" // another boot is the attempt's from its start
 	go func() {
 		defer close(done)
-		_, err := j.g.m.Exec(ctx, platforms.Command{Line: followScript, Stdout: j, Stderr: io.Discard})
+		_, err := j.g.m.Exec(ctx, platforms.Command{Line: followScript + " " + where, Stdout: j, Stderr: io.Discard})
 		if err != nil && ctx.Err() == nil && !errors.Is(err, platforms.ErrConnectionLost) && !errors.Is(err, platforms.ErrMachineGone) {
 			j.g.a.log.Info("journal ended", "machine", j.g.name, "err", err)
 		}

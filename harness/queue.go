@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -13,6 +14,8 @@ import (
 type task struct {
 	rank int // what has the lowest goes first, if it fits
 	run  func(ctx context.Context, lease *schedule.Lease)
+	// drop, when not nil, is called instead if the run ends before.
+	drop func()
 }
 
 // queue is the tasks that take the same of this host, in the order of their
@@ -71,8 +74,12 @@ func (r *runner) plan(jobs []Job) {
 		}
 		todo = append(todo, j)
 	}
+	if r.opts.Pack && r.opts.Repeat <= 1 {
+		todo = r.packs(todo)
+	}
 	for rank, j := range r.longestFirst(todo) {
-		r.put(j, r.opts.Start, task{rank, func(ctx context.Context, lease *schedule.Lease) { r.job(ctx, j, lease) }})
+		c := r.newCell(j)
+		r.put(j, r.opts.Start, task{rank: rank, run: func(ctx context.Context, lease *schedule.Lease) { r.job(ctx, c, lease) }})
 	}
 }
 
@@ -103,7 +110,7 @@ func (r *runner) longestFirst(jobs []Job) []Job {
 		}
 		return middle
 	}
-	slices.SortStableFunc(sorted, func(a, b *Job) int { return int(min(max(of(b)-of(a), -1), 1)) })
+	slices.SortStableFunc(sorted, func(a, b *Job) int { return cmp.Compare(of(b), of(a)) })
 	out := make([]Job, len(jobs))
 	for i, j := range sorted {
 		out[i] = *j
@@ -118,7 +125,7 @@ func (r *runner) put(j Job, start Start, t task) {
 	defer r.mu.Unlock()
 	for _, q := range r.queues {
 		if q.queueKey == key {
-			at, _ := slices.BinarySearchFunc(q.waiting, t.rank+1, func(t task, rank int) int { return t.rank - rank })
+			at, _ := slices.BinarySearchFunc(q.waiting, t.rank+1, func(t task, rank int) int { return cmp.Compare(t.rank, rank) })
 			q.waiting = slices.Insert(q.waiting, at, t)
 			return
 		}
@@ -185,7 +192,10 @@ func (t *target) forkCost(needs Needs) (schedule.Cost, schedule.Share) {
 // schedule runs the tasks as the budget admits them, until there are none. What
 // does not fit is passed over until it does; tasks behind it that fit go first.
 func (r *runner) schedule(ctx context.Context) {
-	defer r.working.Wait()
+	defer func() {
+		r.working.Wait()
+		r.dropAll()
+	}()
 	for {
 		freed := r.opts.Budget.Freed()
 		if !r.draining(ctx) && r.admit(ctx) == 0 {
@@ -200,6 +210,17 @@ func (r *runner) schedule(ctx context.Context) {
 		case <-r.opts.Drain:
 		case <-r.stop:
 		case <-ctx.Done():
+		}
+	}
+}
+
+// dropAll tells the tasks that will not start any more.
+func (r *runner) dropAll() {
+	for _, q := range r.queues {
+		for _, t := range q.waiting {
+			if t.drop != nil {
+				t.drop()
+			}
 		}
 	}
 }
@@ -235,7 +256,7 @@ func (r *runner) admit(ctx context.Context) int {
 		}
 	}
 	for len(candidates) > 0 && !r.draining(ctx) {
-		c := slices.MinFunc(candidates, func(a, b candidate) int { return a.rank(a.builds) - b.rank(b.builds) })
+		c := slices.MinFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.rank(a.builds), b.rank(b.builds)) })
 		lease, ok := r.opts.Budget.TryAcquire(c.cost, c.share)
 		if ok {
 			r.start(ctx, c.queue, c.builds, lease)
@@ -280,8 +301,8 @@ func (r *runner) draining(ctx context.Context) bool {
 
 // acquire waits until a further attempt of a job fits. It returns nil when none
 // shall start any more.
-func (r *runner) acquire(ctx context.Context, t *target, j Job) *schedule.Lease {
-	key, spec := r.kind(j, r.opts.Start)
+func (r *runner) acquire(ctx context.Context, c *cell, start Start) *schedule.Lease {
+	key, spec := r.kind(c.Job, start)
 	q := &queue{queueKey: key, spec: spec}
 	for {
 		freed := r.opts.Budget.Freed()

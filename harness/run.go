@@ -32,8 +32,9 @@ type Options struct {
 	Emit func(event.Body) error
 	// ArtifactDir makes the directory of an attempt's artifacts.
 	ArtifactDir func(cell event.Cell, n int) (string, error)
-	// Reproduce is the command line that runs a cell again.
-	Reproduce func(Job) string
+	// Reproduce is the command line that runs a cell again, or several in the
+	// given order on one machine.
+	Reproduce func(...Job) string
 	// Facts keeps what is known of images.
 	Facts FactsCache
 	// Log is for diagnosis.
@@ -46,6 +47,12 @@ type Options struct {
 	Expected func(event.Cell) time.Duration
 	// Start says which machines are forked; the zero value is StartAuto.
 	Start Start
+	// VerifyForks is the share of the passes from forks that is repeated cold,
+	// after everything else.
+	VerifyForks float64
+	// Pack runs tests that are not exclusive together on one machine. Those
+	// that fail there run again alone.
+	Pack bool
 	// Retries is how often a failed cell is tried again to tell flaky from
 	// broken. Errors are retried within a budget of their own.
 	Retries int
@@ -122,30 +129,61 @@ type runner struct {
 	stopped bool
 }
 
+// cell is a job with the attempts that it has had.
+type cell struct {
+	Job
+	target *target
+	n      int   // attempts so far
+	pack   []Job // in which it failed, this one at the end; nil if it did not
+}
+
+func (r *runner) newCell(j Job) *cell {
+	c := &cell{Job: j, target: r.targets[j.platform]}
+	if r.opts.Tried != nil {
+		c.n = r.opts.Tried(j.Cell)
+	}
+	return c
+}
+
 // job runs the attempts of one cell and says how it ended. The lease is for
 // its first attempt.
-func (r *runner) job(ctx context.Context, j Job, lease *schedule.Lease) {
-	t := r.targets[j.platform]
-	skip := j.Skip
-	if known := t.facts(); skip == "" && known.Has != nil {
-		if missing := known.Has.Missing(j.Test.Needs.Image...); len(missing) > 0 {
-			skip = lacks("image", missing)
-		}
-	}
-	if skip != "" {
-		r.emit(&event.TestFinished{Cell: j.Cell, Outcome: event.Skip, Message: skip})
-		r.settle()
+func (r *runner) job(ctx context.Context, c *cell, lease *schedule.Lease) {
+	if r.skipped(c) {
 		return
 	}
-	out, attempts := r.attempts(ctx, j, t, lease)
+	out := r.attempts(ctx, c, lease)
 	if isInterrupted(ctx) && out.Outcome == event.Error {
 		return // The cell stays unfinished: resuming the run tries it again.
 	}
-	done := &event.TestFinished{
-		Cell: j.Cell, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message), Attempts: attempts,
+	r.conclude(ctx, c, out)
+}
+
+// skipped finishes a cell that cannot run here.
+func (r *runner) skipped(c *cell) bool {
+	skip := c.Skip
+	if known := c.target.facts(); skip == "" && known.Has != nil {
+		if missing := known.Has.Missing(c.Test.Needs.Image...); len(missing) > 0 {
+			skip = lacks("image", missing)
+		}
 	}
-	if out.Outcome == event.Fail || out.Outcome == event.Error {
-		done.Reproduce = r.opts.Reproduce(j)
+	if skip == "" {
+		return false
+	}
+	r.emit(&event.TestFinished{Cell: c.Cell, Outcome: event.Skip, Message: skip})
+	r.settle()
+	return true
+}
+
+// finish closes a cell.
+func (r *runner) finish(c *cell, out outcome) {
+	done := &event.TestFinished{
+		Cell: c.Cell, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message), Attempts: c.n,
+	}
+	switch {
+	case out.Outcome == event.Fail || out.Outcome == event.Error:
+		done.Reproduce = r.opts.Reproduce(c.Job)
+	case len(c.pack) > 0:
+		done.Reproduce = r.opts.Reproduce(c.pack...)
 	}
 	r.emit(done)
 	r.settle()
@@ -162,40 +200,36 @@ func (r *runner) settle() {
 // attempts tries a job as often as the policy says. The outcome is that of the
 // last attempt if it passed, and else the worst: an error does not refute an
 // earlier failure. With Repeat it is always the worst.
-func (r *runner) attempts(ctx context.Context, j Job, t *target, lease *schedule.Lease) (out outcome, n int) {
+func (r *runner) attempts(ctx context.Context, c *cell, lease *schedule.Lease) (out outcome) {
 	began := time.Now()
-	budget := time.Duration(float64(retryBudget) * t.slowness() * r.opts.TimeoutScale)
-	if r.opts.Tried != nil {
-		n = r.opts.Tried(j.Cell)
-	}
+	budget := time.Duration(float64(retryBudget) * c.target.slowness() * r.opts.TimeoutScale)
 	worst := outcome{Outcome: event.Pass}
 	count := map[event.Outcome]int{}
 	for round := 1; ; round++ {
 		if lease == nil {
-			if lease = r.acquire(ctx, t, j); lease == nil {
-				return worst, n
+			if lease = r.acquire(ctx, c, r.opts.Start); lease == nil {
+				return worst
 			}
 		}
-		n++
-		out = r.attempt(ctx, j, t, n, lease)
+		out = r.attempt(ctx, c, lease, how{start: r.opts.Start})
 		lease = nil
 		count[out.Outcome]++
-		if severity(out.Outcome) > severity(worst.Outcome) {
+		if round == 1 || severity(out.Outcome) > severity(worst.Outcome) {
 			worst = out
 		}
 		again := round < r.opts.Repeat
 		if r.opts.Repeat <= 1 {
 			if out.Outcome == event.Pass || out.Outcome == event.Skip {
-				return out, n
+				return out
 			}
 			again = count[event.Fail] <= r.opts.Retries && count[event.Error] <= errorRetries &&
 				out.Class != event.Harness && time.Since(began) <= budget && !r.tooMany()
 		}
 		if isInterrupted(ctx) {
-			return out, n // what this attempt would have shown is not known
+			return out // what this attempt would have shown is not known
 		}
 		if !again || r.draining(ctx) {
-			return worst, n
+			return worst
 		}
 	}
 }
@@ -205,21 +239,29 @@ func severity(o event.Outcome) int {
 	return slices.Index([]event.Outcome{event.Pass, event.Skip, event.Error, event.Fail}, o)
 }
 
-// attempt makes one attempt, and gives its lease back.
-func (r *runner) attempt(ctx context.Context, j Job, t *target, n int, lease *schedule.Lease) outcome {
+// how says in what way an attempt is made.
+type how struct {
+	start    Start
+	verifies bool
+	pack     *pack // whose machine is used; nil for one of its own
+}
+
+// attempt makes the next attempt of a cell, and gives its lease back.
+func (r *runner) attempt(ctx context.Context, c *cell, lease *schedule.Lease, how how) outcome {
 	defer lease.Release()
-	dir, err := r.opts.ArtifactDir(j.Cell, n)
-	if err != nil {
-		r.emit(&event.AttemptStarted{Cell: j.Cell, N: n, Start: "cold"})
-		out := outcome{Outcome: event.Error, Class: event.Infra, Message: fmt.Sprintf("make artifact directory: %v", err)}
-		r.emit(&event.AttemptFinished{Cell: j.Cell, N: n, Outcome: out.Outcome, Class: out.Class, Message: out.Message, Start: "cold"})
-		return out
-	}
-	kind, _ := r.kind(j, r.opts.Start)
+	c.n++
+	kind, _ := r.kind(c.Job, how.start)
 	a := &attempt{
-		job: j, target: t, n: n, dir: dir, opts: r.opts, record: r.emit,
-		startPolicy: r.opts.Start, kind: kind, lease: lease, wake: r.wake,
-		log: r.opts.Log.With("test", j.Cell.Test, "arch", j.Cell.Arch, "attempt", n),
+		job: c.Job, target: c.target, platform: c.platform, n: c.n, opts: r.opts, record: r.emit,
+		start: how.start, verifies: how.verifies, kind: kind, lease: lease, wake: r.wake,
+		log: r.opts.Log.With("test", c.Cell.Test, "arch", c.Cell.Arch, "attempt", c.n),
+	}
+	if how.pack != nil {
+		a.platform, a.pack = how.pack, how.pack.with(c.Job)
+	}
+	var err error
+	if a.dir, err = r.opts.ArtifactDir(c.Cell, c.n); err != nil {
+		return a.fails(fmt.Errorf("make artifact directory: %w", err))
 	}
 	return a.run(ctx)
 }

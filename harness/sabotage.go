@@ -55,6 +55,7 @@ func (t Test) twin(suffix string) Test {
 	t.Name += "." + suffix
 	t.Doc = "Proves that " + t.Name + " can fail."
 	t.Timeout = 2 * t.timeout()
+	t.NonExclusive = false
 	t.Run, t.Subtests, t.Sabotage = nil, nil, nil
 	return t
 }

@@ -31,6 +31,10 @@ type Test struct {
 	// out unless asked for.
 	Tags  []string
 	Needs Needs
+	// NonExclusive says that the test changes nothing that another test could
+	// see: it may run on a machine on which others ran, and others after it.
+	// Such a test has one machine and neither restarts it nor switches it off.
+	NonExclusive bool
 	// Timeout bounds Run, or all Subtests together, on a machine as fast as
 	// the reference; it is multiplied by the measured slowness of the guest.
 	// 0 means DefaultTimeout.
@@ -168,6 +172,9 @@ func (t Test) validate() error {
 		}
 		names[s.Name] = true
 		errs = append(errs, checkImageCapabilities(s.Image))
+	}
+	if n := t.Needs; t.NonExclusive && (n.MachineCount() != 1 || len(n.Networks) > 0 || len(n.Platform) > 0 || len(n.Internet) > 0) {
+		bad("a test that is not exclusive has one machine, and needs nothing of the platform")
 	}
 	if len(t.Needs.Archs) > 0 && t.Needs.Why == "" {
 		bad("Needs.Archs without Needs.Why")

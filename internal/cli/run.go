@@ -221,8 +221,10 @@ func (r *run) runID() string {
 	return filepath.Base(r.store.Dir())
 }
 
-// reproduce is the command line that runs a job again, and only it.
-func (r *run) reproduce(j harness.Job) string {
+// reproduce is the command line that runs a job again, and only it; of several
+// jobs, that which runs them in their order on one machine.
+func (r *run) reproduce(jobs ...harness.Job) string {
+	j := jobs[0]
 	words := []string{"seatrial", "run", "--arch", j.Cell.Arch}
 	if j.Cell.Platform != "qemu" {
 		words = append(words, "--platform", j.Cell.Platform)
@@ -242,11 +244,16 @@ func (r *run) reproduce(j harness.Job) string {
 	if r.flags.sabotage {
 		words = append(words, "--sabotage")
 	}
-	if len(j.Subtests) == 0 {
-		return shellquote.Join(append(words, j.Cell.Test)...)
+	if len(jobs) > 1 {
+		words = append(words, "--pack", "--parallel", "1")
 	}
-	for _, s := range j.Subtests {
-		words = append(words, j.Cell.Test+"/"+s)
+	for _, j := range jobs {
+		if len(j.Subtests) == 0 {
+			words = append(words, j.Cell.Test)
+		}
+		for _, s := range j.Subtests {
+			words = append(words, j.Cell.Test+"/"+s)
+		}
 	}
 	return shellquote.Join(words...)
 }

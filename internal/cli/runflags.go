@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strconv"
@@ -110,6 +111,8 @@ type runFlags struct {
 	failFast     bool
 	shellOnFail  bool
 	lastFailed   bool
+	pack         bool
+	verifyForks  string
 	maxDuration  time.Duration
 	keep         string
 	keepFor      time.Duration
@@ -137,6 +140,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.failFast, "fail-fast", false, "start nothing more after the first failure")
 	fs.BoolVar(&f.shellOnFail, "shell-on-fail", false, "stop at a failure with a shell in the machine")
 	fs.BoolVar(&f.lastFailed, "last-failed", false, "the tests that failed in runs/latest")
+	fs.BoolVar(&f.pack, "pack", false, "run tests that change nothing together on one machine; what fails there runs again alone")
+	fs.StringVar(&f.verifyForks, "verify-forks", "", "share of the passes from forks that is repeated cold, such as 0.1 or 10% (default 0; 3% where CI=true)")
 	fs.DurationVar(&f.maxDuration, "max-duration", 0, "end the run as unknown after this time")
 	fs.StringVar(&f.keep, "keep", "never", "machines left running: never, failed or always")
 	fs.DurationVar(&f.keepFor, "keep-for", time.Hour, "how long kept machines stay")
@@ -175,6 +180,12 @@ func (f *runFlags) check() error {
 	default:
 		errs = append(errs, fmt.Errorf("--keep %s: want never, failed or always", f.keep))
 	}
+	if share := f.verifyShare(); !(share >= 0 && share <= 1) {
+		errs = append(errs, fmt.Errorf("--verify-forks %s: want a share from 0 to 1, or from 0%% to 100%%", f.verifyForks))
+	}
+	if f.pack && harness.Keep(f.keep) == harness.KeepAlways {
+		errs = append(errs, errors.New("--pack and --keep always exclude each other: the machines of a pack are shared"))
+	}
 	if f.out != "" && f.resume != "" {
 		errs = append(errs, errors.New("--out and --resume exclude each other: a resumed run stays in its directory"))
 	}
@@ -182,6 +193,22 @@ func (f *runFlags) check() error {
 		errs = append(errs, fmt.Errorf("--events %s: only \"-\" is known; the stream is also in the run directory", f.events))
 	}
 	return usage(errors.Join(errs...))
+}
+
+// verifyShare is the value of --verify-forks; NaN if it is none.
+func (f *runFlags) verifyShare() float64 {
+	if f.verifyForks == "" {
+		return 0
+	}
+	number, percent := strings.CutSuffix(f.verifyForks, "%")
+	share, err := strconv.ParseFloat(number, 64)
+	switch {
+	case err != nil:
+		return math.NaN()
+	case percent:
+		return share / 100
+	}
+	return share
 }
 
 func (f *runFlags) shardOf() (*event.Shard, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 
 	"seatrial/harness"
@@ -22,6 +23,8 @@ func (r *run) options(budget *schedule.Budget, drain <-chan struct{}) harness.Op
 		Log:          r.log,
 		Budget:       budget,
 		Start:        harness.Start(r.flags.start),
+		VerifyForks:  r.verifyForks(),
+		Pack:         r.flags.pack,
 		Retries:      r.flags.retries,
 		Repeat:       r.flags.repeat,
 		TimeoutScale: r.flags.timeoutScale,
@@ -41,6 +44,19 @@ func (r *run) options(budget *schedule.Budget, drain <-chan struct{}) harness.Op
 		o.Tried = func(c event.Cell) int { return r.progress.Cells[c].Attempts }
 	}
 	return o
+}
+
+// verifyForks is the share of passes from forks that is repeated cold: what the
+// user said, and else a few in CI.
+func (r *run) verifyForks() float64 {
+	ci, _ := strconv.ParseBool(r.env.Getenv("CI"))
+	switch {
+	case r.flags.verifyForks != "":
+		return r.flags.verifyShare() // check saw to it
+	case ci:
+		return 0.03
+	}
+	return 0
 }
 
 func (r *run) artifactDir(cell event.Cell, n int) (string, error) {

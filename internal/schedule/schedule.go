@@ -40,7 +40,25 @@ func NewBudget(capacity Cost, slots int) *Budget {
 	return &Budget{capacity: capacity, slots: slots, shares: map[string]int{}}
 }
 
-// Lease is what admitted work holds of a budget.
+// Room is how much work of the given cost fits at once into an empty budget, at
+// least 1; 0 means any amount.
+func (b *Budget) Room(c Cost, s Share) int {
+	room := b.slots
+	least := func(n int) {
+		if n = max(1, n); room == 0 || n < room {
+			room = n
+		}
+	}
+	if c.MemoryMiB > 0 {
+		least((b.capacity.MemoryMiB - s.MemoryMiB) / c.MemoryMiB)
+	}
+	if c.CPUs > 0 {
+		least(int(b.capacity.CPUs / c.CPUs))
+	}
+	return room
+}
+
+// Lease is what admitted work holds of a budget. A nil lease holds nothing.
 type Lease struct {
 	budget *Budget
 	cost   Cost
@@ -122,6 +140,9 @@ func (b *Budget) Freed() <-chan struct{} {
 // Rest gives back the CPUs and the slot, and keeps the memory: the work is
 // done, and its machines are not gone yet.
 func (l *Lease) Rest() {
+	if l == nil {
+		return
+	}
 	b := l.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -137,6 +158,9 @@ func (l *Lease) Rest() {
 
 // Change makes the work take what it turned out to, whether that fits or not.
 func (l *Lease) Change(c Cost, s Share) {
+	if l == nil {
+		return
+	}
 	b := l.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,6 +180,9 @@ func (l *Lease) Change(c Cost, s Share) {
 
 // Release gives everything back. It may be called twice.
 func (l *Lease) Release() {
+	if l == nil {
+		return
+	}
 	l.Rest()
 	b := l.budget
 	b.mu.Lock()

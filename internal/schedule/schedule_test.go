@@ -90,3 +90,28 @@ func TestChange(t *testing.T) {
 	second.Release()
 	acquire(t, b, Cost{1000, 2}, Share{}, true)
 }
+
+func TestRoom(t *testing.T) {
+	for _, tt := range []struct {
+		slots int
+		cost  Cost
+		share Share
+		want  int
+	}{
+		{0, Cost{}, Share{}, 0},
+		{3, Cost{}, Share{}, 3},
+		{3, Cost{250, 0}, Share{}, 3},
+		{0, Cost{250, 0}, Share{}, 4},
+		{0, Cost{250, 1}, Share{}, 2},
+		{0, Cost{250, 0}, Share{"base", 500}, 2},
+		{0, Cost{5000, 9}, Share{}, 1},
+	} {
+		if got := NewBudget(Cost{1000, 2}, tt.slots).Room(tt.cost, tt.share); got != tt.want {
+			t.Errorf("%+v: room for %d", tt, got)
+		}
+	}
+	var none *Lease
+	none.Rest()
+	none.Change(Cost{1, 1}, Share{})
+	none.Release()
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,6 +13,7 @@ import (
 type journal struct {
 	mu    sync.Mutex
 	lines []string
+	times []time.Time   // of the lines
 	grown chan struct{} // closed and replaced at each line
 }
 
@@ -21,7 +23,9 @@ func newJournal() *journal { return &journal{grown: make(chan struct{})} }
 func (j *journal) add(host, program, text string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	stamp := time.Now().UTC().Format("2006-01-02T15:04:05.000000-0700")
+	now := time.Now()
+	j.times = append(j.times, now)
+	stamp := now.UTC().Format("2006-01-02T15:04:05.000000-0700")
 	j.lines = append(j.lines, fmt.Sprintf("%s %s %s[1]: %s\n", stamp, host, program, text))
 	close(j.grown)
 	j.grown = make(chan struct{})
@@ -30,7 +34,21 @@ func (j *journal) add(host, program, text string) {
 func (j *journal) clear() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.lines = nil
+	j.lines, j.times = nil, nil
+}
+
+// end is the number of lines, and at that of those before a time.
+func (j *journal) end() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.lines)
+}
+
+func (j *journal) at(t time.Time) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n, _ := slices.BinarySearchFunc(j.times, t, time.Time.Compare)
+	return n
 }
 
 // after returns the lines after the first n, and a channel that is closed when
@@ -41,9 +59,10 @@ func (j *journal) after(n int) ([]string, <-chan struct{}) {
 	return j.lines[min(n, len(j.lines)):], j.grown
 }
 
-// copy copies the journal to w; with follow it goes on until ctx ends.
-func (j *journal) copy(ctx context.Context, w io.Writer, follow bool) error {
-	for n := 0; ; {
+// copy copies the journal after its first n lines to w; with follow it goes on
+// until ctx ends.
+func (j *journal) copy(ctx context.Context, w io.Writer, n int, follow bool) error {
+	for {
 		lines, grown := j.after(n)
 		for _, l := range lines {
 			if _, err := io.WriteString(w, l); err != nil {

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"mvdan.cc/sh/v3/interp"
 
@@ -56,9 +58,28 @@ func systemctl(_ context.Context, p *process, args []string) error {
 }
 
 // journalctl prints the journal of the present boot, and with -f what is added
-// to it.
+// to it: all of it, or what comes after a cursor or a time; with --show-cursor
+// only where it ends.
 func journalctl(ctx context.Context, p *process, args []string) error {
-	return p.m.journal.copy(ctx, p.stdout, slices.Contains(args, "-f"))
+	from := 0
+	for _, a := range args {
+		option, value, _ := strings.Cut(a, "=")
+		number, err := strconv.ParseInt(strings.TrimPrefix(value, "@"), 10, 64)
+		switch option {
+		case "--show-cursor":
+			return p.print("-- cursor: %d\n", p.m.journal.end())
+		case "--after-cursor":
+			from = int(number)
+		case "--since":
+			from = p.m.journal.at(time.Unix(number, 0))
+		default:
+			continue
+		}
+		if err != nil {
+			return p.fail(1, "journalctl: %v", err)
+		}
+	}
+	return p.m.journal.copy(ctx, p.stdout, from, slices.Contains(args, "-f"))
 }
 
 // systemdCat is `systemd-cat -t PROGRAM`.

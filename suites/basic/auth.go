@@ -15,8 +15,9 @@ import (
 
 func authVerify() harness.Test {
 	return harness.Test{
-		Name: "coreos.auth.verify",
-		Doc:  "A stranger with a key of his own and a guessed password cannot log in by SSH.",
+		Name:         "coreos.auth.verify",
+		NonExclusive: true,
+		Doc:          "A stranger with a key of his own and a guessed password cannot log in by SSH.",
 		Run: func(ctx context.Context, t *harness.T) {
 			m := t.Machine(0)
 			user := m.Must(ctx, "id -un")

@@ -14,9 +14,10 @@ import (
 
 func filesystem() harness.Test {
 	return group(harness.Test{
-		Name:    "cl.filesystem",
-		Doc:     "The image has no files that should not be there: dead links, unknown privileged programs, what everybody can write.",
-		Timeout: 3 * time.Minute,
+		Name:         "cl.filesystem",
+		NonExclusive: true,
+		Doc:          "The image has no files that should not be there: dead links, unknown privileged programs, what everybody can write.",
+		Timeout:      3 * time.Minute,
 	}, filesystemChecks()...)
 }
 

@@ -11,8 +11,9 @@ import (
 
 func userShells() harness.Test {
 	return harness.Test{
-		Name: "cl.users.shells",
-		Doc:  "Nobody but root and the login user has a shell, nobody but root has its rights, and no account has an empty password.",
+		Name:         "cl.users.shells",
+		NonExclusive: true,
+		Doc:          "Nobody but root and the login user has a shell, nobody but root has its rights, and no account has an empty password.",
 		Run: func(ctx context.Context, t *harness.T) {
 			login := t.Machine(0).Must(ctx, "id -un")
 			report(t, userFaults(login, ask(ctx, t,
