@@ -55,7 +55,7 @@ type fault struct {
 	userData, disk, badSector string
 	until                     *regexp.Regexp
 	wait                      time.Duration
-	dies, image               bool
+	dies, image, system       bool
 }
 
 // parse reads a section.
@@ -79,6 +79,9 @@ func parse(name string, section string) (fault, error) {
 			f.wait = time.Duration(n) * time.Second
 		case "dies":
 			f.dies = true
+		case "system":
+			f.system = true
+			f.until = allDone
 		case "image":
 			f.image = true
 			f.wait = 240 * time.Second
@@ -111,7 +114,7 @@ func (c *config) record(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	var live, deadly, images []fault
+	var live, deadly, system, images []fault
 	for _, file := range archive.Files {
 		f, err := parse(file.Name, string(file.Data))
 		if err != nil {
@@ -119,6 +122,8 @@ func (c *config) record(ctx context.Context, names []string) error {
 		}
 		switch {
 		case len(names) > 0 && !contains(names, f.name), f.arch != "" && f.arch != c.arch:
+		case f.system:
+			system = append(system, f)
 		case f.image:
 			images = append(images, f)
 		case f.dies:
@@ -132,9 +137,14 @@ func (c *config) record(ctx context.Context, names []string) error {
 			return err
 		}
 	}
+	if len(system) > 0 {
+		if err := c.inSystem(ctx, system); err != nil {
+			return err
+		}
+	}
 	for _, f := range images {
 		if err := c.ofImage(ctx, f); err != nil {
-			fmt.Fprintf(os.Stderr, "record: %s: %v\n", f.name, err)
+			fmt.Fprintf(os.Stderr, "%s %s: %v\n", c.arch, f.name, err)
 		}
 	}
 	return nil
