@@ -8,9 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -22,7 +26,7 @@ import (
 // TestHostile gives text that does its worst to every format and sees that it
 // stays text.
 func TestHostile(t *testing.T) {
-	r := judged(readStream(t, "hostile"), rollup.Policy{})
+	r := diagnosed(judged(readStream(t, "hostile"), rollup.Policy{}))
 	checks := map[string]func(t *testing.T, text string, r rollup.Result){
 		"json": checkJSON, "junit": checkXML, "tap": checkTAP, "matrix": checkMarkdown, "html": checkHTML,
 		"csv": checkCSV, "slide": checkMarkdown, "issue": checkMarkdown, "github": checkCommands,
@@ -52,6 +56,28 @@ func TestHostile(t *testing.T) {
 			check(t, text, r)
 		})
 	}
+}
+
+// diagnosed adds all that triage can say, in the worst of texts.
+func diagnosed(r rollup.Result) rollup.Result {
+	text := rollup.Printable(hostileText)
+	seen := &rollup.Seen{Run: text, Version: text, Time: time.Unix(1, 0)}
+	cause := rollup.Cause{Category: text, Tracker: "javascript:alert(1)" + text, Owner: text, Rule: text, At: text + ":1:2", From: text, Unsure: true}
+	for i := range r.Results {
+		row := &r.Results[i]
+		row.Cluster, row.Causes, row.Category, row.Tracker = text, []rollup.Cause{cause, {Category: "=cmd|calc"}}, text, "javascript:alert(1)"
+		row.Known = &rollup.KnownFailure{Pattern: text, Action: text, Tracker: text, Reason: text, Category: text, Until: text, Expired: true, At: text}
+		row.History = []rollup.Past{{Seen: *seen, Verdict: rollup.Verdict(text), Cluster: text}, {Verdict: rollup.Fail}}
+		row.Trend = &rollup.Trend{Label: text, Method: text, Text: text, FirstFailed: seen, LastPassed: seen, Runs: 3}
+		row.Parity = &rollup.Parity{Label: text + " only", Peers: []rollup.Peer{{Platform: text, Arch: text, Accel: text, Image: text, Verdict: rollup.Pass}}}
+	}
+	r.Clusters = []rollup.Cluster{{ID: text, Title: text, Class: event.Class(text), Category: text, Tracker: "https://x.invalid/\"onclick=" + text, Causes: []rollup.Cause{cause},
+		FirstSeen: seen, Excerpt: text, Reproduce: text, At: text}}
+	r.Policy = []rollup.Note{{Kind: text, Pattern: text, At: text, Text: text, Evidence: []string{text}}}
+	for i := range r.Gate.Reasons {
+		r.Gate.Reasons[i].Severity, r.Gate.Reasons[i].Evidence = rollup.Blocks, "artifacts/../../"+text
+	}
+	return r
 }
 
 func checkJSON(t *testing.T, text string, _ rollup.Result) {
@@ -247,4 +273,86 @@ func TestBig(t *testing.T) {
 			t.Errorf("%s: %d files", f.Name, files)
 		}
 	}
+}
+
+// TestHugeLine writes reports of a run whose console has a line of 1 GiB
+// before the finding, and sees that neither memory nor the reports grow.
+func TestHugeLine(t *testing.T) {
+	dir := t.TempDir()
+	const huge = 1 << 30
+	const name = "artifacts/qemu-arm64/cl.basic/1/m1/console.txt"
+	if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte("\nOops: after the huge line\nlast words\n"), huge); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := cellOf("cl.basic", "arm64", "tcg")
+	fold := rollup.New()
+	for _, b := range []event.Body{
+		&event.RunStarted{ID: "huge"}, &event.TestPlanned{Cell: c}, &event.AttemptStarted{Cell: c, N: 1, Start: "cold"},
+		&event.MachineReady{Cell: c, N: 1, Machine: "m1", Seconds: 1},
+		&event.Finding{Cell: c, N: 1, Machine: "m1", Source: "console", Boot: 1, Line: 2, Offset: huge + 1, Rule: "oops", Title: "oops", Text: "Oops: after the huge line", Fatal: true},
+		&event.AttemptFinished{Cell: c, N: 1, Outcome: event.Fail, Class: event.Timeout, Message: "oops"},
+		&event.TestFinished{Cell: c, Outcome: event.Fail, Class: event.Timeout, Message: "oops", Attempts: 1},
+	} {
+		fold.Add(event.Event{Body: b})
+	}
+	r := rollup.Judge(fold.Result(), rollup.Policy{})
+	for _, f := range reports.Formats() {
+		var buf bytes.Buffer
+		allocated := allocates(func() { err = f.Write(&buf, r, reports.Options{Artifacts: os.DirFS(dir)}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if buf.Len() > 1<<20 || allocated > 64<<20 {
+			t.Errorf("%s has %d bytes and took %d MiB", f.Name, buf.Len(), allocated>>20)
+		}
+		if (f.Name == "html" || f.Name == "issue") && !strings.Contains(buf.String(), "last words") {
+			t.Errorf("%s does not show what came after the line", f.Name)
+		}
+	}
+}
+
+// TestFlood sees that a test which logs 1 GiB costs no memory.
+func TestFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("handles 1 GiB")
+	}
+	c := cellOf("cl.basic", "arm64", "tcg")
+	fold := rollup.New()
+	text := strings.Repeat("x", 64<<10) // an event has no more
+	grown := allocates(func() {
+		for range 1 << 30 / len(text) {
+			fold.Add(event.Event{Body: &event.Output{Cell: c, N: 1, Text: text}})
+		}
+	})
+	fold.Add(event.Event{Body: &event.AttemptFinished{Cell: c, N: 1, Outcome: event.Fail}})
+	fold.Add(event.Event{Body: &event.TestFinished{Cell: c, Outcome: event.Fail, Attempts: 1}})
+	if n := len(fold.Result().Results[0].Attempts[0].Output); n > 70<<10 {
+		t.Errorf("%d bytes of output are kept", n)
+	}
+	t.Logf("%d MiB went through", grown>>20)
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if m.HeapAlloc > 128<<20 {
+		t.Errorf("%d MiB stay", m.HeapAlloc>>20)
+	}
+}
+
+// allocates returns the bytes that f allocates.
+func allocates(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

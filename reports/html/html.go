@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strings"
 
 	"seatrial/internal/rollup"
 	"seatrial/reports/internal/view"
@@ -51,7 +50,7 @@ func funcs() template.FuncMap {
 		"plural":  view.Plural,
 		"percent": func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
 		"strip":   strip,
-		"web":     web,
+		"web":     view.Web,
 		"short":   view.ShortTracker,
 		"gate":    gateSymbol,
 	}
@@ -66,11 +65,6 @@ func gateSymbol(v rollup.GateVerdict) string {
 	default:
 		return "?"
 	}
-}
-
-// web reports whether a tracker is a web address, which can be a link.
-func web(tracker string) bool {
-	return strings.HasPrefix(tracker, "https://") || strings.HasPrefix(tracker, "http://")
 }
 
 // policy is the Content-Security-Policy of the page: it loads nothing and runs

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -175,7 +176,7 @@ func (p *page) reasons(r rollup.Result, o view.Options) {
 		out := reason{Reason: in}
 		test, _, _ := strings.Cut(in.Test, "/")
 		out.Known = tests[in.Test] || tests[test]
-		if file, _, _ := strings.Cut(in.Evidence, ":"); strings.HasPrefix(file, "artifacts/") && o.Has(file) {
+		if file, _, _ := strings.Cut(in.Evidence, ":"); strings.HasPrefix(file, "artifacts/") && fs.ValidPath(file) && o.Has(file) {
 			out.File = file
 		}
 		g.All = append(g.All, out)

@@ -81,7 +81,7 @@ func (p printer) issue(r rollup.Result, b view.Bundle, o view.Options) {
 	}
 	p.field("Class", markdown.Escape(string(row.Class)))
 	p.field("Cause", markdown.Escape(view.Causes(causes)))
-	p.field("Tracker", markdown.Link(view.ShortTracker(tracker), tracker))
+	p.field("Tracker", markdown.Tracker(tracker))
 	p.field("First seen", markdown.Escape(cmp.Or(first, r.Run.ID+" (this run)")))
 	if row.Trend != nil {
 		p.field("Last passed", markdown.Escape(view.Seen(row.Trend.LastPassed)))

@@ -139,7 +139,7 @@ func cell(row rollup.Row) string {
 		parts = append(parts, markdown.Escape(row.Cluster))
 	}
 	if row.Tracker != "" {
-		parts = append(parts, markdown.Link(view.ShortTracker(row.Tracker), row.Tracker))
+		parts = append(parts, markdown.Tracker(row.Tracker))
 	}
 	if n := len(row.History); n > 0 {
 		parts = append(parts, markdown.Escape(view.Past(row.History[max(0, n-maxPast):])))

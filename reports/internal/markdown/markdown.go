@@ -3,10 +3,10 @@
 package markdown
 
 import (
-	"net/url"
 	"strings"
 
 	"seatrial/internal/rollup"
+	"seatrial/reports/internal/view"
 )
 
 // Escape makes a text appear as it is in a paragraph or a table cell, on one
@@ -49,12 +49,10 @@ func Block(language, text string) string {
 	return fence + language + "\n" + rollup.Printable(text) + "\n" + fence + "\n\n"
 }
 
-// Link is a link, if the address is one of the web that can stand in it, and
-// the address as a text otherwise.
-func Link(text, address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(address, "<>()|\\`\" \n") {
-		return Escape(address)
+// Tracker is where a failure is tracked, as a link if it can be one.
+func Tracker(tracker string) string {
+	if !view.Web(tracker) {
+		return Escape(tracker)
 	}
-	return "[" + Escape(text) + "](" + address + ")"
+	return "[" + Escape(view.ShortTracker(tracker)) + "](" + tracker + ")"
 }

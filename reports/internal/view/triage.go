@@ -79,6 +79,13 @@ func Facts(row rollup.Row) []Fact {
 	return facts
 }
 
+// Web reports whether a tracker is an address of the web that can stand in a
+// link, of Markdown, too.
+func Web(tracker string) bool {
+	u, err := url.Parse(tracker)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && !strings.ContainsAny(tracker, "<>()|\\`\" \n")
+}
+
 // ShortTracker is a tracker as it fits into a table: of an address the last
 // parts, "flatcar#123" or "bug/17".
 func ShortTracker(tracker string) string {
