@@ -37,7 +37,7 @@ func testCase(row rollup.Row, o view.Options) testcase {
 	case rollup.Skip:
 		c.Skipped = &junit.Result{Message: oneLine(row.Message), Data: row.Message}
 	case rollup.Known:
-		c.Skipped = &junit.Result{Message: knownFailure(row.Known, row.Message), Data: row.Message}
+		c.Skipped = &junit.Result{Message: knownFailure(row.Known, row.Message), Data: content(row.Message, details(row))}
 	case rollup.Missing:
 		kind := event.Class("missing")
 		if row.NotSelected {
@@ -54,11 +54,15 @@ func testCase(row rollup.Row, o view.Options) testcase {
 
 func subtestCase(row rollup.Row, s rollup.Subtest) testcase {
 	c := testcase{Name: row.Test + "/" + s.Name, Time: formatSeconds(s.Seconds)}
+	again := ""
+	if row.Reproduce != "" {
+		again = "reproduce: " + row.Reproduce
+	}
 	switch {
 	case s.Verdict == rollup.Fail:
-		c.Failure = result(s.Class, s.Message, "")
+		c.Failure = result(s.Class, s.Message, again)
 	case s.Verdict == rollup.Error:
-		c.Error = result(s.Class, s.Message, "")
+		c.Error = result(s.Class, s.Message, again)
 	case s.Verdict == rollup.Missing && (s.Required || row.Verdict.Passed()):
 		c.Error = result("missing", s.Message, "")
 	case s.Verdict == rollup.Missing:
@@ -67,7 +71,7 @@ func subtestCase(row rollup.Row, s rollup.Subtest) testcase {
 	case s.Verdict == rollup.Skip:
 		c.Skipped = &junit.Result{Message: oneLine(s.Message), Data: s.Message}
 	case s.Verdict == rollup.Known:
-		c.Skipped = &junit.Result{Message: knownFailure(s.Known, s.Message), Data: s.Message}
+		c.Skipped = &junit.Result{Message: knownFailure(s.Known, s.Message), Data: content(s.Message, again)}
 	case s.Verdict == rollup.Flaky:
 		for _, a := range row.Attempts {
 			for _, earlier := range a.Subtests {
@@ -135,11 +139,11 @@ func again(class event.Class, message string) rerun {
 // result makes a failure or an error, its text in the message and in the
 // content.
 func result(class event.Class, message, details string) *junit.Result {
-	content := message
-	if details != "" {
-		content += "\n\n" + details
-	}
-	return &junit.Result{Message: cmp.Or(oneLine(message), kind(class)), Type: kind(class), Data: content}
+	return &junit.Result{Message: cmp.Or(oneLine(message), kind(class)), Type: kind(class), Data: content(message, details)}
+}
+
+func content(message, details string) string {
+	return strings.Trim(message+"\n\n"+details, "\n")
 }
 
 func kind(class event.Class) string { return string(cmp.Or(class, "unknown")) }
@@ -189,6 +193,11 @@ func systemOut(row rollup.Row, o view.Options) string {
 			if m.Seconds > 0 {
 				attach(path.Join(m.Artifacts, "journal.txt"))
 			}
+		}
+	}
+	if row.Verdict == rollup.Flaky || row.Verdict == rollup.Fixed {
+		for _, f := range view.Facts(row) {
+			head = append(head, f.Name+": "+f.Text)
 		}
 	}
 	if len(head) > 0 && row.Reproduce != "" {
