@@ -27,6 +27,28 @@ func checkStream(t *testing.T, name string, s *stream) {
 	golden(t, filepath.Join(runsDir, name+".jsonl"), buf.Bytes())
 }
 
+// TestStreams keeps the recorded streams that are made here in step with their
+// functions.
+func TestStreams(t *testing.T) {
+	for name, s := range streams() {
+		checkStream(t, name, s)
+	}
+}
+
+// recordings are the names of all recorded streams: those that are made here,
+// and "recorded-*" of real runs.
+func recordings(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(runsDir, "*.jsonl"))
+	if err != nil || len(files) <= len(streams()) {
+		t.Fatalf("%d recorded runs: %v", len(files), err)
+	}
+	for i, file := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(file), ".jsonl")
+	}
+	return files
+}
+
 // streams are runs of every kind that reports have to deal with.
 func streams() map[string]*stream {
 	return map[string]*stream{

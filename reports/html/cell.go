@@ -1,6 +1,7 @@
 package html
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"net/url"
@@ -39,7 +40,7 @@ func newCell(row *rollup.Row, o view.Options) *cell {
 	}
 	for _, source := range []string{"console", "journal"} {
 		if f, ok := at[source]; ok && o.Has(f.File) {
-			c.Links = append(c.Links, link{fmt.Sprintf("%s:%d", source, f.Line), lineURL(f)})
+			c.Links = append(c.Links, link{fmt.Sprintf("%s:%d", source, f.Line), lineURL(f, o)})
 			continue
 		}
 		for _, m := range a.Booted {
@@ -86,8 +87,8 @@ const maxFragment = 120
 // lineURL is the address of the line of a finding: browsers scroll to the text
 // of a text fragment (wicg.github.io/scroll-to-text-fragment) and mark it.
 // Others open the file at its start.
-func lineURL(f rollup.Finding) template.URL {
-	text := f.Text
+func lineURL(f rollup.Finding, o view.Options) template.URL {
+	text := cmp.Or(o.Plain(f), f.Text)
 	if strings.ContainsAny(text, "\\\n") || strings.Contains(text, "[...]") {
 		return fileURL(f.File) // not what the file has
 	}

@@ -33,6 +33,9 @@ type details struct {
 type detail struct {
 	rollup.Row
 	Brief    string // the message
+	Wrong    []rollup.Subtest
+	Rest     []rollup.Subtest // those that passed, were skipped or never ran
+	Summary  string           // of the rest
 	Attempts []attempt
 	Peers    []rollup.Peer
 	Same     int // other cells of the cluster
@@ -125,6 +128,7 @@ func newDetail(row rollup.Row, o view.Options, room *budget) *detail {
 	if row.Parity != nil {
 		d.Peers = row.Parity.Peers
 	}
+	d.addSubtests()
 	deciding := view.Deciding(row)
 	for i, a := range row.Attempts {
 		decides := deciding == &row.Attempts[i]
@@ -143,6 +147,27 @@ func newDetail(row rollup.Row, o view.Options, room *budget) *detail {
 		d.Attempts = append(d.Attempts, out)
 	}
 	return d
+}
+
+// addSubtests parts the subtests that someone has to look at from the others.
+func (d *detail) addSubtests() {
+	counts := make(map[rollup.Verdict]int)
+	for _, s := range d.Subtests {
+		switch s.Verdict {
+		case rollup.Pass, rollup.Skip, rollup.Missing:
+			d.Rest = append(d.Rest, s)
+			counts[s.Verdict]++
+		default:
+			d.Wrong = append(d.Wrong, s)
+		}
+	}
+	var parts []string
+	for _, v := range rollup.Verdicts() {
+		if counts[v] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
+		}
+	}
+	d.Summary = view.Plural(len(d.Rest), "subtest") + ": " + strings.Join(parts, ", ")
 }
 
 func (a *attempt) addMachines(in rollup.Attempt, o view.Options) {
@@ -168,7 +193,7 @@ func (a *attempt) addFindings(in rollup.Attempt, o view.Options, room *budget, d
 		}
 		out := finding{Finding: f, Where: fmt.Sprintf("%s %s, boot %d, line %d", f.Machine, f.Source, f.Boot, f.Line)}
 		if f.File != "" && o.Has(f.File) {
-			out.Link = &link{fmt.Sprintf("%s:%d", f.File, f.Line), lineURL(f)}
+			out.Link = &link{fmt.Sprintf("%s:%d", f.File, f.Line), lineURL(f, o)}
 		}
 		if f.Fatal && decides && room.excerpts > 0 {
 			out.Lines = o.Excerpt(f, around)

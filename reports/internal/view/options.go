@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 
 	"seatrial/internal/rollup"
@@ -135,11 +136,38 @@ func (o Options) read(name string, at int64, n int) ([]byte, error) {
 	return data[:got], nil
 }
 
-// short makes a line of a guest printable and cuts it.
+// Plain returns the longest piece of a finding's line that stands in the file as
+// it is shown, between sequences that set colors; "" if the file is not there.
+func (o Options) Plain(f rollup.Finding) string {
+	if o.Artifacts == nil || f.File == "" {
+		return ""
+	}
+	data, err := o.read(f.File, f.Offset, excerptWidth)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	longest := ""
+	for _, piece := range strings.Split(decolor(string(bytes.TrimRight(line, "\r")), "\n"), "\n") {
+		if piece = strings.TrimSpace(piece); len(piece) > len(longest) {
+			longest = piece
+		}
+	}
+	return longest
+}
+
+// escape is an escape sequence of terminals (ECMA-48).
+var escape = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[ -/]*[0-Z\\^-~])`)
+
+func decolor(line, by string) string { return escape.ReplaceAllString(line, by) }
+
+// short makes a line of a guest readable and cuts it.
 func short(line []byte) string {
 	line = bytes.TrimRight(line, "\r")
-	cut := len(line) > excerptWidth
-	text := rollup.Printable(string(line[:min(len(line), excerptWidth)]))
+	cut := len(line) > 4*excerptWidth
+	clean := decolor(string(line[:min(len(line), 4*excerptWidth)]), "")
+	cut = cut || len(clean) > excerptWidth
+	text := rollup.Printable(clean[:min(len(clean), excerptWidth)])
 	text = strings.ReplaceAll(text, "\n", " ")
 	if cut {
 		text += "…"

@@ -28,7 +28,8 @@ func TestExcerpt(t *testing.T) {
 		{"alone", "a\n", 1, "a", "1 a*"},
 		{"after a huge line", long + "\nb\nc\n", 2, "b", "2 b*|3 c"},
 		{"before a huge line", "a\nb\n" + long, 2, "b", "1 a|2 b*|3 " + strings.Repeat("x", excerptWidth) + "…"},
-		{"hostile", "\x1b[31ma\x00\r\nb\xff\n", 2, "b", `1 \x1b[31ma\x00|2 b\xff*`},
+		{"hostile", "\x1b[31ma\x00\x1b\r\nb\xff\n", 2, "b", `1 a\x00\x1b|2 b\xff*`},
+		{"colors", "\x1bM\r\x1b[K[\x1b[0;1;31mFAILED\x1b[0m] to start\x1b]0;title\x07\nb\n", 2, "b", `1  [FAILED] to start|2 b*`},
 		{"empty lines", "a\n\nb\n\nc\n", 3, "b", "1 a|2 |3 b*|4 |5 c"},
 	}
 	for _, tt := range tests {
@@ -69,6 +70,21 @@ func TestExcerpt(t *testing.T) {
 	}
 	if got := (Options{}).Excerpt(rollup.Finding{File: name, Line: 1}, 2); got != nil {
 		t.Errorf("without a run directory: got %v", got)
+	}
+}
+
+func TestPlain(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{Artifacts: os.DirFS(dir)}
+	const first = "one\n"
+	if err := os.WriteFile(filepath.Join(dir, "c.txt"), []byte(first+"[\x1b[0;1;31mFAILED\x1b[0m] Failed to start \x1b[0;1;39mdocker\x1b[0m.\r\nlast"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := o.Plain(rollup.Finding{File: "c.txt", Offset: int64(len(first))}), "] Failed to start"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := o.Plain(rollup.Finding{File: "none"}); got != "" {
+		t.Errorf("of no file: %q", got)
 	}
 }
 

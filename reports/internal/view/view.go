@@ -87,10 +87,16 @@ func Problems(r rollup.Result) []rollup.Row {
 	return rows
 }
 
-// Deciding returns the attempt that decided a row: the last one that ended as
-// the row did; for a flaky row the last one that did not pass; for a missing
+// Deciding returns the attempt that decided a row: the one whose message the row
+// has, or the last one that ended as the row did; for a flaky row the last one that did not pass; for a missing
 // one the last; nil if there was none.
 func Deciding(row rollup.Row) *rollup.Attempt {
+	for i := range row.Attempts {
+		a := &row.Attempts[i]
+		if row.Verdict != rollup.Flaky && row.Message != "" && a.Message == row.Message && a.Outcome == row.Outcome {
+			return a
+		}
+	}
 	for i := len(row.Attempts) - 1; i >= 0; i-- {
 		a := &row.Attempts[i]
 		bad := a.Outcome == event.Fail || a.Outcome == event.Error
