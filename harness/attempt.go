@@ -377,8 +377,7 @@ func (a *attempt) booting(machine, state string) {
 
 // scanner makes the scanner of a machine's console or journal.
 func (a *attempt) scanner(machine, source string) *consolecheck.Scanner {
-	cfg := consolecheck.Config{Accel: a.target.caps.Accel, Source: source, Exempt: a.job.Test.Needs.Exempt}
-	return consolecheck.NewScanner(cfg, func(f consolecheck.Finding) {
+	return a.target.check(source, a.job.Test.Needs.Exempt).Scanner(func(f consolecheck.Finding) {
 		e := event.Finding{
 			Machine: machine, Source: source, Boot: f.Boot, Line: f.Line, Offset: f.Offset,
 			Rule: f.Rule, Title: f.Title, Text: f.Text, Fatal: f.Severity >= consolecheck.Fatal && !f.Secondary,

@@ -3,8 +3,11 @@ package harness
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 
+	"seatrial/internal/consolecheck"
 	"seatrial/platforms"
 )
 
@@ -22,10 +25,11 @@ type target struct {
 	factor float64 // 0 until the slowness is measured
 	// hopeless says, by template, why machines cannot be forked in this run.
 	hopeless map[string]error
+	checks   map[string]*consolecheck.Check // by what they check, and who is exempt
 }
 
 func newTarget(p platforms.Platform, cache FactsCache, log *slog.Logger) *target {
-	t := &target{platform: p, caps: p.Capabilities(), cache: cache, log: log, hopeless: map[string]error{}}
+	t := &target{platform: p, caps: p.Capabilities(), cache: cache, log: log, hopeless: map[string]error{}, checks: map[string]*consolecheck.Check{}}
 	if t.caps.Has[platforms.Fork] {
 		t.forker, _ = p.(platforms.Forker)
 	}
@@ -97,4 +101,15 @@ func (t *target) learn(ctx context.Context, m platforms.Machine) error {
 		t.log.Warn("facts of the image are not kept", "err", err)
 	}
 	return nil
+}
+
+// check is what consoles or journals are examined by.
+func (t *target) check(source string, exempt []string) *consolecheck.Check {
+	key := strings.Join(slices.Concat([]string{source}, exempt), "\n")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.checks[key] == nil {
+		t.checks[key] = consolecheck.New(consolecheck.Config{Accel: t.caps.Accel, Source: source, Exempt: exempt})
+	}
+	return t.checks[key]
 }

@@ -58,15 +58,55 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Scanner examines the text of one console or journal, as an io.Writer that
-// never fails.
-type Scanner struct {
+// Check is a Config made ready, for any number of Scanners.
+type Check struct {
 	source     string
 	flushAfter time.Duration
-	emit       func(Finding)
+	markers    []marker
 	rules      []*rule
 	prompts    []*rule
 	filter     *filter
+}
+
+// New makes a Check. What Validate objects to in cfg has no effect.
+func New(cfg Config) *Check {
+	c := &Check{source: cmp.Or(cfg.Source, Console), flushAfter: cmp.Or(cfg.FlushAfter, time.Second)}
+	c.markers = markers(c.source)
+	var literals []string
+	for _, m := range c.markers {
+		literals = append(literals, m.literal)
+	}
+	var rows []*rule
+	for _, extra := range cfg.Extra {
+		if row, err := compile(extra); err == nil {
+			rows = append(rows, row)
+		}
+	}
+	for _, row := range append(rows, table()...) {
+		if row.ConsoleOnly && c.source != Console {
+			continue
+		}
+		r := *row
+		r.Severity = severity(r.Rule, c.source, cfg.Accel)
+		r.exempt(cfg.Exempt)
+		if r.Prompt {
+			c.prompts = append(c.prompts, &r)
+		} else {
+			c.rules = append(c.rules, &r)
+		}
+		literals = append(literals, r.Literals...)
+	}
+	// A line that begins with a prompt is known for it before its end.
+	c.rules = slices.Concat(c.prompts, c.rules)
+	c.filter = newFilter(literals)
+	return c
+}
+
+// Scanner examines the text of one console or journal, as an io.Writer that
+// never fails.
+type Scanner struct {
+	*Check
+	emit func(Finding)
 
 	mu       sync.Mutex
 	timer    *time.Timer
@@ -87,44 +127,15 @@ type prompt struct {
 	offset int64
 }
 
-// NewScanner makes a Scanner. It tells report each finding, one at a time, from
+// Scanner makes a Scanner. It tells report each finding, one at a time, from
 // the goroutine of Write or Flush or one of its own; report must not call the
-// Scanner. What Validate objects to in cfg has no effect.
-func NewScanner(cfg Config, report func(Finding)) *Scanner {
-	s := &Scanner{
-		source: cmp.Or(cfg.Source, Console), flushAfter: cmp.Or(cfg.FlushAfter, time.Second),
-		emit: report, line: 1, counts: map[*rule]int{},
-	}
-	s.boots = boots{n: 1, markers: markers(s.source)}
-	var literals []string
-	for _, m := range s.boots.markers {
-		literals = append(literals, m.literal)
-	}
-	var rows []*rule
-	for _, extra := range cfg.Extra {
-		if row, err := compile(extra); err == nil {
-			rows = append(rows, row)
-		}
-	}
-	for _, row := range append(rows, table()...) {
-		if row.ConsoleOnly && s.source != Console {
-			continue
-		}
-		r := *row
-		r.Severity = severity(r.Rule, s.source, cfg.Accel)
-		r.exempt(cfg.Exempt)
-		if r.Prompt {
-			s.prompts = append(s.prompts, &r)
-		} else {
-			s.rules = append(s.rules, &r)
-		}
-		literals = append(literals, r.Literals...)
-	}
-	// A line that begins with a prompt is known for it before its end.
-	s.rules = slices.Concat(s.prompts, s.rules)
-	s.filter = newFilter(literals)
-	return s
+// Scanner.
+func (c *Check) Scanner(report func(Finding)) *Scanner {
+	return &Scanner{Check: c, emit: report, line: 1, boots: boots{n: 1, markers: c.markers}, counts: map[*rule]int{}}
 }
+
+// NewScanner makes a Scanner for one text.
+func NewScanner(cfg Config, report func(Finding)) *Scanner { return New(cfg).Scanner(report) }
 
 // severity adapts a rule's severity to where the text comes from. A guest whose
 // journal can be read is not dead.

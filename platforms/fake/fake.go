@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
 
 	"seatrial/platforms"
 )
@@ -68,14 +69,15 @@ type Platform struct {
 
 	mu        sync.Mutex
 	templates map[string]*template
-	clusters  map[string]*Cluster // that are not destroyed; nil once closed
+	parsed    map[string]*syntax.File // scripts
+	clusters  map[string]*Cluster     // that are not destroyed; nil once closed
 }
 
 var _ platforms.Platform = (*Platform)(nil)
 
 // New makes a platform.
 func New(o Options) *Platform {
-	p := &Platform{options: o, clusters: make(map[string]*Cluster), templates: make(map[string]*template)}
+	p := &Platform{options: o, clusters: make(map[string]*Cluster), templates: make(map[string]*template), parsed: make(map[string]*syntax.File)}
 	p.caps = platforms.Capabilities{
 		Platform: "fake", Arch: "amd64", Local: true, MemoryMiB: 512, CPUs: 1,
 		Image: platforms.Image{Name: "fake.img", Digest: "sha256:fake"},

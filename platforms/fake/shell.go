@@ -114,7 +114,7 @@ func (e signalError) Error() string { return "killed by SIG" + e.name }
 
 // shell runs a script. Its exit status is an [interp.ExitStatus].
 func (p *process) shell(ctx context.Context, script string, params ...string) error {
-	parsed, err := syntax.NewParser().Parse(strings.NewReader(script), "")
+	parsed, err := p.m.cluster.platform.parse(script)
 	if err != nil {
 		return p.fail(2, "sh: %v", err)
 	}
@@ -138,6 +138,30 @@ func (p *process) shell(ctx context.Context, script string, params ...string) er
 		return fmt.Errorf("make a shell: %w", err)
 	}
 	return r.Run(ctx, parsed)
+}
+
+// maxParsed bounds the scripts whose syntax trees are kept.
+const maxParsed = 256
+
+// parse returns the syntax tree of a script. The harness runs the same few on
+// each of thousands of machines.
+func (p *Platform) parse(script string) (*syntax.File, error) {
+	p.mu.Lock()
+	parsed := p.parsed[script]
+	p.mu.Unlock()
+	if parsed != nil {
+		return parsed, nil
+	}
+	parsed, err := syntax.NewParser().Parse(strings.NewReader(script), "")
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.parsed) < maxParsed {
+		p.parsed[script] = parsed
+	}
+	return parsed, nil
 }
 
 // environ is the environment of a user's shell. It has all that the interpreter
