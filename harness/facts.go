@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kballard/go-shellquote"
@@ -28,6 +27,9 @@ type Facts struct {
 // test which an image cannot run is skipped without a boot.
 type FactsCache struct {
 	Dir string // made when the first facts are saved
+	// Host names this host and its processor; the speed of guests is kept under
+	// it. Without a name, it is measured in each run.
+	Host string
 }
 
 // Load returns the facts of the image with the given digest, if they are known
@@ -42,8 +44,10 @@ func (c FactsCache) Load(digest string) (Facts, bool) {
 }
 
 // Save keeps the facts of the image with the given digest.
-func (c FactsCache) Save(digest string, f Facts) error {
-	data, err := json.MarshalIndent(f, "", "  ")
+func (c FactsCache) Save(digest string, f Facts) error { return c.save(c.path(digest), f) }
+
+func (c FactsCache) save(path string, content any) error {
+	data, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return fmt.Errorf("save facts: %w", err)
 	}
@@ -56,7 +60,7 @@ func (c FactsCache) Save(digest string, f Facts) error {
 	}
 	_, err = tmp.Write(append(data, '\n'))
 	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), c.path(digest))
+		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("save facts: %w", errors.Join(err, os.Remove(tmp.Name())))
@@ -165,51 +169,4 @@ func probe(ctx context.Context, m platforms.Machine) (Facts, error) {
 		return Facts{}, fmt.Errorf("probe the image: script ended early with status %d: %s", res.ExitCode, tail(string(res.Stderr), 500))
 	}
 	return f, nil
-}
-
-// slownessScript takes a fixed amount of CPU time: it compresses 16 MiB of
-// zeros, which no architecture has instructions for. `times` prints the CPU
-// time of the shell and, on the second line, that of its children.
-const slownessScript = `head -c 16777216 /dev/zero | gzip -1 >/dev/null; times`
-
-// slownessReference is the CPU time of slownessScript in seconds on the
-// reference machine, a core of a 2023 server processor without emulation.
-const slownessReference = 0.05
-
-// maxSlowness bounds the factor, so that a busy host does not turn minutes into
-// hours: emulated guests on an idle host were seen at 10 to 25.
-const maxSlowness = 30
-
-// measureSlowness returns the guest's CPU time for a fixed piece of work as a
-// multiple of the reference, between 1 and maxSlowness.
-func measureSlowness(ctx context.Context, m platforms.Machine) (float64, error) {
-	res, err := m.Exec(ctx, platforms.Command{Line: "sh -c " + shellquote.Join(slownessScript)})
-	if err != nil {
-		return 0, fmt.Errorf("measure the guest's speed: %w", err)
-	}
-	seconds, err := parseTimes(string(res.Stdout))
-	if err != nil {
-		return 0, fmt.Errorf("measure the guest's speed: %w", err)
-	}
-	return min(max(1, seconds/slownessReference), maxSlowness), nil
-}
-
-// parseTimes adds up the output of the shell's builtin `times`: four fields
-// such as "0m1.250s".
-func parseTimes(s string) (float64, error) {
-	fields := strings.Fields(s)
-	if len(fields) != 4 {
-		return 0, fmt.Errorf("times printed %q", s)
-	}
-	var sum float64
-	for _, f := range fields {
-		minutes, seconds, ok := strings.Cut(strings.TrimSuffix(f, "s"), "m")
-		m, err := strconv.ParseFloat(minutes, 64)
-		s, err2 := strconv.ParseFloat(strings.Replace(seconds, ",", ".", 1), 64)
-		if !ok || err != nil || err2 != nil {
-			return 0, fmt.Errorf("times printed %q", f)
-		}
-		sum += m*60 + s
-	}
-	return sum, nil
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -160,5 +162,53 @@ func TestMeasureSlowness(t *testing.T) {
 	}}
 	if _, err := measureSlowness(t.Context(), booted(t, lost)); !errors.Is(err, platforms.ErrConnectionLost) {
 		t.Errorf("a lost connection gave %v", err)
+	}
+}
+
+// TestSpeed: the speed of guests is kept for the same image on the same host,
+// and for some days.
+func TestSpeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := FactsCache{Dir: t.TempDir(), Host: "bench"}
+		caps := platforms.Capabilities{Arch: "arm64", Accel: "tcg", Image: platforms.Image{Digest: "sha256:1"}}
+		if err := cache.SaveSpeed(caps, 12.5); err != nil {
+			t.Fatal(err)
+		}
+		want := func(what string, c FactsCache, caps platforms.Capabilities, want bool) {
+			t.Helper()
+			if got, ok := c.LoadSpeed(caps); ok != want || ok && got != 12.5 {
+				t.Errorf("%s: %v, %v", what, got, ok)
+			}
+		}
+		want("the same", cache, caps, true)
+		other := caps
+		other.Accel = "kvm"
+		want("another accelerator", cache, other, false)
+		want("another host", FactsCache{Dir: cache.Dir, Host: "other"}, caps, false)
+		nameless := FactsCache{Dir: cache.Dir}
+		if err := nameless.SaveSpeed(caps, 12.5); err != nil {
+			t.Fatal(err)
+		}
+		want("no host", nameless, caps, false)
+		time.Sleep(speedAge)
+		want("later", cache, caps, false)
+	})
+}
+
+// TestSpeedIsMeasuredOnce: the second run does not measure.
+func TestSpeedIsMeasuredOnce(t *testing.T) {
+	dir, measured := t.TempDir(), 0
+	for range 2 {
+		e := newEngine(t, fake.Options{Exec: func(ctx context.Context, m *fake.Machine, cmd platforms.Command) (platforms.Result, error) {
+			if strings.Contains(cmd.Line, "gzip") {
+				measured++
+			}
+			return m.Run(ctx, cmd)
+		}})
+		e.Facts = FactsCache{Dir: dir, Host: "bench"}
+		e.run(t.Context(), t, named("a", passes))
+	}
+	if measured != 1 {
+		t.Errorf("measured %d times", measured)
 	}
 }

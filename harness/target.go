@@ -36,6 +36,9 @@ func newTarget(p platforms.Platform, cache FactsCache, log *slog.Logger) *target
 	if f, ok := cache.Load(t.caps.Image.Digest); ok {
 		t.known = f
 	}
+	if factor, ok := cache.LoadSpeed(t.caps); ok {
+		t.factor = factor
+	}
 	return t
 }
 
@@ -78,6 +81,9 @@ func (t *target) know(ctx context.Context, g *guest) (Facts, float64, error) {
 		t.mu.Lock()
 		t.factor = factor
 		t.mu.Unlock()
+		if err := t.cache.SaveSpeed(t.caps, factor); err != nil {
+			t.log.Warn("the guest's speed is not kept", "err", err)
+		}
 	}
 	return t.facts(), t.slowness(), nil
 }

@@ -26,6 +26,19 @@ func host() event.Host {
 	return event.Host{Name: name, OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), MemoryMiB: total}
 }
 
+// processor names this host and its processor.
+func processor() string {
+	words := []string{host().Name, strconv.Itoa(runtime.NumCPU())}
+	data, _ := os.ReadFile("/proc/cpuinfo") // without it, the name of the host has to do
+	for line := range strings.Lines(string(data)) {
+		if key, value, _ := strings.Cut(line, ":"); strings.TrimSpace(key) == "model name" || strings.TrimSpace(key) == "CPU part" {
+			words = append(words, strings.TrimSpace(value))
+			break
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // budget is what local machines may take of this host: the memory that is
 // available now, within the limit of the control group, less a reserve, and
 // the CPUs.

@@ -42,6 +42,9 @@ interrupted run can be gone on with by --resume.`,
 			if err := applyConfig(cmd.Flags(), f.config); err != nil {
 				return err
 			}
+			if err := f.resolveShard(a.env.Getenv); err != nil {
+				return err
+			}
 			if err := f.check(); err != nil {
 				return err
 			}
@@ -60,6 +63,7 @@ type run struct {
 	jobs     []harness.Job
 	digest   string // of the whole plan, also when only a shard of it is run
 	required []string
+	took     map[event.Cell]time.Duration // in an earlier run, on whatever image
 	store    *runstore.Store
 	progress runstore.Progress
 	resumed  bool
@@ -105,6 +109,9 @@ func (r *run) on(ctx context.Context, drain <-chan struct{}, selected []harness.
 	}
 	plan := harness.Plan(selected, machines.platforms, r.flags.seed)
 	r.jobs, r.digest = harness.InShard(plan, shard), harness.Digest(plan)
+	if r.flags.seed == 0 && len(r.jobs) > 1 { // a seed asks for an order of its own
+		r.took = durations(filepath.Join(runsDir, "latest"))
+	}
 	if err := r.openStore(); err != nil {
 		return rollup.Result{}, err
 	}

@@ -135,7 +135,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.retries, "retries", 1, "tries after a failure, to tell flaky from broken")
 	fs.Float64Var(&f.timeoutScale, "timeout-scale", 1, "factor for every time limit")
 	fs.Uint64Var(&f.seed, "seed", 0, "shuffle the order; 0 keeps it alphabetical")
-	fs.StringVar(&f.shard, "shard", "", "run part I of N, as I/N")
+	fs.StringVar(&f.shard, "shard", "", "run part I of N, as I/N; auto or auto/N takes I from the variables of the CI system")
 	fs.IntVar(&f.repeat, "repeat", 1, "run each test so many times")
 	fs.BoolVar(&f.failFast, "fail-fast", false, "start nothing more after the first failure")
 	fs.BoolVar(&f.shellOnFail, "shell-on-fail", false, "stop at a failure with a shell in the machine")
@@ -228,4 +228,50 @@ func (f *runFlags) shardOf() (*event.Shard, error) {
 func (f *runFlags) slots() int {
 	n, _ := strconv.Atoi(f.parallel) // "auto" is 0; check saw to the rest
 	return n
+}
+
+// shardVariables are those by which CI systems tell a job which of how many it
+// is: GitLab counts from 1, Buildkite and Kubernetes from 0, Slurm from a
+// number of its own. Kubernetes does not tell how many there are.
+func shardVariables() []struct{ index, count, first string } {
+	return []struct{ index, count, first string }{
+		{"CI_NODE_INDEX", "CI_NODE_TOTAL", "1"},
+		{"BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", "0"},
+		{"JOB_COMPLETION_INDEX", "", "0"},
+		{"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "$SLURM_ARRAY_TASK_MIN"},
+	}
+}
+
+// resolveShard replaces "auto" or "auto/N" by what the CI system's environment
+// says.
+func (f *runFlags) resolveShard(getenv func(string) string) error {
+	word, n, _ := strings.Cut(f.shard, "/")
+	if word != "auto" {
+		return nil
+	}
+	var names []string
+	for _, v := range shardVariables() {
+		names = append(names, v.index)
+		if getenv(v.index) == "" {
+			continue
+		}
+		if n == "" {
+			n = getenv(v.count)
+		}
+		if n == "" {
+			return usagef("--shard %s: %s does not tell of how many; say auto/N", f.shard, v.index)
+		}
+		first := v.first
+		if name, ok := strings.CutPrefix(first, "$"); ok {
+			first = getenv(name)
+		}
+		i, err := strconv.Atoi(getenv(v.index))
+		from, err2 := strconv.Atoi(first)
+		if err != nil || err2 != nil {
+			return usagef("--shard %s: %s=%s is no number", f.shard, v.index, getenv(v.index))
+		}
+		f.shard = fmt.Sprintf("%d/%s", i-from+1, n)
+		return nil
+	}
+	return usagef("--shard %s: the environment has none of %s", f.shard, strings.Join(names, ", "))
 }
