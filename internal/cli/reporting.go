@@ -89,15 +89,27 @@ func (r *reporter) take(e event.Event) error {
 	return nil
 }
 
+// restFactor is how much longer the writer of files rests than it wrote: those
+// of thousands of tests take a second, and guests need the CPUs.
+const restFactor = 9
+
 // write keeps the files up to date until ctx ends. Tests that finish while
-// files are being written share the next writing.
+// files are being written, or shortly after, share the next writing.
 func (r *reporter) write(ctx context.Context) {
+	rest := time.Duration(0)
 	for {
 		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			return
+		}
+		select {
 		case <-r.dirty:
+			start := time.Now()
 			if err := r.files(r.result()); err != nil {
 				r.fail(err)
 			}
+			rest = restFactor * time.Since(start)
 		case <-ctx.Done():
 			return
 		}

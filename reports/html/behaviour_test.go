@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"seatrial/harness/event"
 	"seatrial/internal/rollup"
 	"seatrial/reports/internal/view"
 )
@@ -118,6 +119,25 @@ func TestBehaviour(t *testing.T) {
 		})
 	}
 	b.t = t
+	for _, e := range b.errors {
+		t.Error(e)
+	}
+}
+
+// TestLive sees that the page of a run that goes on can be told to look again.
+func TestLive(t *testing.T) {
+	r := bigRun(2)
+	r.Run.End = ""
+	file := save(t, r, view.Options{})
+	b := openBrowser(t)
+	b.open(file, "#t/cl.suite00.test001")
+	b.want(`document.getElementById("live").checkVisibility()`, true)
+	b.eval(`document.getElementById("live").click()`)
+	b.open(file, "#t/cl.suite00.test001")
+	b.want(`document.getElementById("live").checked`, true)
+	r.Run.End = event.Complete
+	b.open(save(t, r, view.Options{}), "")
+	b.want(`document.getElementById("live")`, nil)
 	for _, e := range b.errors {
 		t.Error(e)
 	}

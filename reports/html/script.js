@@ -386,6 +386,22 @@
   });
   addEventListener("hashchange", follow);
 
+  // The page of a run that goes on is written anew after each test.
+  const live = $("live");
+  if (live) {
+    let again;
+    const watch = () => {
+      clearTimeout(again);
+      if (live.checked) again = setTimeout(() => location.reload(), 10000);
+    };
+    try { live.checked = sessionStorage.getItem("seatrial-live") === "yes"; } catch { /* No storage. */ }
+    live.addEventListener("change", () => {
+      try { sessionStorage.setItem("seatrial-live", live.checked ? "yes" : "no"); } catch { /* Only until the next load. */ }
+      watch();
+    });
+    watch();
+  }
+
   for (const cell of all("a.cell", table)) cell.tabIndex = -1;
   document.documentElement.classList.add("js");
   try { paint(Math.max(0, themes.indexOf(localStorage.getItem("seatrial-theme") ?? ""))); } catch { /* No storage. */ }
