@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -21,6 +22,7 @@ import (
 	"seatrial/harness/event"
 	"seatrial/internal/rollup"
 	"seatrial/reports"
+	"seatrial/reports/tap"
 )
 
 // TestHostile gives text that does its worst to every format and sees that it
@@ -161,6 +163,39 @@ func checkCommands(t *testing.T, text string, _ rollup.Result) {
 	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		if !regexp.MustCompile(`^::(error|warning|notice) title=[^:,]*::[^\n]*$`).MatchString(line) {
 			t.Errorf("line %d: %q", i+1, line)
+		}
+	}
+}
+
+// TestTAPParser has the recorded runs read by Perl's TAP::Parser, which is
+// behind prove, and counts what it found.
+func TestTAPParser(t *testing.T) {
+	const program = `my $p = TAP::Parser->new({ source => $ARGV[0] }); 1 while $p->next;
+		my @errors = grep { !/version 14/ } $p->parse_errors;
+		printf "%d tests, %d failed, %d skipped, %d todo, errors: %s", $p->tests_run, scalar($p->failed), scalar($p->skipped), scalar($p->todo), join "; ", @errors;`
+	if err := exec.Command("perl", "-MTAP::Parser", "-e", "1").Run(); err != nil {
+		t.Skipf("no TAP::Parser (package perl): %v", err)
+	}
+	for _, name := range recordings(t) {
+		r := judged(readStream(t, name), policyFor(name))
+		file := filepath.Join(t.TempDir(), "report.tap")
+		var buf bytes.Buffer
+		if err := tap.Write(&buf, r, reports.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, buf.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got, err := exec.CommandContext(t.Context(), "perl", "-MTAP::Parser", "-e", program, file).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := r.Counts()
+		todo := n[rollup.Known] + n[rollup.Fixed]
+		want := fmt.Sprintf("%d tests, %d failed, %d skipped, %d todo, errors: ",
+			len(r.Results), n[rollup.Fail]+n[rollup.Error]+n[rollup.Missing], n[rollup.Skip], todo)
+		if string(got) != want {
+			t.Errorf("%s: read as %s, want %s", name, got, want)
 		}
 	}
 }

@@ -1,9 +1,13 @@
 package html
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,7 +93,7 @@ func TestBehaviour(t *testing.T) {
 		{name: "nothing", do: `location.hash = "#q/no-such-word"`, want: map[string]any{status: "0 of 50 tests, 0 cells", shown: 0}},
 		{name: "all again", do: `location.hash = "#q/"`, want: map[string]any{status: "50 tests", shown: 9}},
 		{name: "one verdict", do: `document.querySelector('.chip[data-verdict="error"]').click()`, want: map[string]any{
-			status: "1 of 50 tests, 1 cells", `document.querySelector('.chip[data-verdict="fail"]').ariaPressed`: "false"}},
+			status: "1 of 50 tests, 1 cell", `document.querySelector('.chip[data-verdict="fail"]').ariaPressed`: "false"}},
 		{name: "all verdicts", do: `document.querySelector('.chip[data-verdict="error"]').click()`, want: map[string]any{status: "50 tests"}},
 		{name: "g groups by suite", do: `document.querySelector("a.cell").focus()`, keys: []string{"g"}, want: map[string]any{
 			groups: "suite00 20; suite01 20; suite02 10", shown: 50, `document.querySelectorAll(".unsure").length`: 0}},
@@ -119,6 +123,51 @@ func TestBehaviour(t *testing.T) {
 		})
 	}
 	b.t = t
+	for _, e := range b.errors {
+		t.Error(e)
+	}
+}
+
+// TestHostilePage opens every cell of a run whose guest did its worst.
+func TestHostilePage(t *testing.T) {
+	content, err := os.ReadFile("../../testdata/runs/hostile.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fold, d := rollup.New(), event.NewDecoder(bytes.NewReader(content))
+	for {
+		e, err := d.Decode()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		fold.Add(e)
+	}
+	r := rollup.Judge(fold.Result(), rollup.Policy{})
+	b := openBrowser(t)
+	b.open(save(t, r, view.Options{}), "")
+	b.want(`document.scripts.length`, 3)
+	b.want(`document.querySelectorAll("tr.test a.cell").length`, len(r.Results))
+	names := b.eval(`(async () => {
+		const names = [];
+		for (const cell of document.querySelectorAll("tr.test a.cell")) {
+			cell.click();
+			await new Promise(done => setTimeout(done, 20));
+			names.push(document.querySelector("#detail .name").textContent);
+		}
+		return names.sort().join("|");
+	})()`)
+	var want []string
+	for _, row := range r.Results {
+		want = append(want, row.Test)
+	}
+	slices.Sort(want)
+	if names != strings.Join(want, "|") {
+		t.Errorf("the cells open as %q, want %q", names, want)
+	}
+	b.want(`document.querySelectorAll("#detail script, #detail b b").length`, 0)
 	for _, e := range b.errors {
 		t.Error(e)
 	}

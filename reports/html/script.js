@@ -84,7 +84,9 @@
       const shut = body.dataset.shut ? body.dataset.shut === "yes" : !narrow && body.dataset.calm === "yes" && data.tests.length > many;
       fold(body, shut);
     }
-    $("shown").textContent = narrow ? `${tests} of ${data.tests.length} tests, ${cells} cells` : `${data.tests.length} tests`;
+    const plural = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+    const total = plural(data.tests.length, "test");
+    $("shown").textContent = narrow ? `${tests} of ${total}, ${plural(cells, "cell")}` : total;
     roving();
   }
 
