@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,6 +144,17 @@ func TestBig(t *testing.T) {
 	}
 	for _, e := range b.errors {
 		t.Error(e)
+	}
+}
+
+// BenchmarkWrite writes 500 tests in eight places, which a run does after its
+// tests.
+func BenchmarkWrite(b *testing.B) {
+	r := bigRun(500)
+	for b.Loop() {
+		if err := Write(io.Discard, r, view.Options{}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func Facts(row rollup.Row) []Fact {
 	}
 	if t := row.Trend; t != nil {
 		add("since", Seen(t.FirstFailed))
-		add("passed", Seen(t.LastPassed))
+		add("last_passed", Seen(t.LastPassed))
 		add("trend", strings.TrimSuffix(t.Label+": "+t.Text, ": "))
 	}
 	if len(row.History) > 0 && Failed(row.Verdict) {
