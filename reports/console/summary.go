@@ -77,10 +77,8 @@ func (c *Console) problem(row rollup.Row, dir string) {
 	for _, note := range view.Notes(row) {
 		c.field("note", note)
 	}
-	for _, s := range row.Subtests {
-		if s.Verdict != rollup.Pass && s.Verdict != rollup.Skip {
-			c.field("subtest", view.Subtest(s))
-		}
+	for _, line := range view.Subtests(row) {
+		c.field("subtest", line)
 	}
 	if len(row.Attempts) > 1 {
 		for _, a := range row.Attempts {

@@ -43,7 +43,7 @@
     accel: (test, cell, place) => place.Accel,
     image: (test, cell, place) => `${place.Image} ${place.Version}`,
   };
-  const exact = new Set(["is", "cluster", "trend", "class"]);
+  const exact = new Set(["is", "trend", "class"]);
 
   function parse(query) {
     return (query.toLowerCase().match(/-?(?:\w+:)?(?:"[^"]*"|\S+)/g) ?? []).map((word) => {

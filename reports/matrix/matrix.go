@@ -173,10 +173,8 @@ func (p printer) problem(row rollup.Row) {
 		p.f("Class: %s\n\n", markdown.Escape(string(class)))
 	}
 	p.f("%s", markdown.Block("", limit(message)))
-	for _, s := range row.Subtests {
-		if s.Verdict != rollup.Pass && s.Verdict != rollup.Skip {
-			p.f("- %s\n", markdown.Escape(view.Subtest(s)))
-		}
+	for _, line := range view.Subtests(row) {
+		p.f("- %s\n", markdown.Escape(line))
 	}
 	if f := view.FatalFinding(a); f != nil {
 		p.f("- %s: %s\n", markdown.Escape(f.Source), markdown.Escape(view.Describe(*f)))

@@ -250,6 +250,33 @@ func tests(r rollup.Result) string {
 	return text
 }
 
+// maxUnrun is how many subtests that never ran are named each by itself.
+const maxUnrun = 3
+
+// Subtests says of each subtest of a row that someone has to look at how it
+// ended; many that never ran are one line.
+func Subtests(row rollup.Row) []string {
+	var lines, unrun []string
+	for _, s := range row.Subtests {
+		switch s.Verdict {
+		case rollup.Pass, rollup.Skip:
+		case rollup.Missing:
+			unrun = append(unrun, s.Name)
+		default:
+			lines = append(lines, Subtest(s))
+		}
+	}
+	if len(unrun) > maxUnrun {
+		return append(lines, fmt.Sprintf("%s and %d more never ran", strings.Join(unrun[:maxUnrun], ", "), len(unrun)-maxUnrun))
+	}
+	for _, s := range row.Subtests {
+		if s.Verdict == rollup.Missing {
+			lines = append(lines, Subtest(s))
+		}
+	}
+	return lines
+}
+
 // Subtest says in one line how a subtest ended.
 func Subtest(s rollup.Subtest) string {
 	text := s.Name + ": " + string(s.Verdict)
