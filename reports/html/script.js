@@ -115,7 +115,7 @@
     seconds: (a, b) => b.d - a.d || sorts.name(a, b),
   };
   // The groups of causes come in the order of the page, which is that of the rules.
-  const first = all("tbody.cause", table).map((body) => body.dataset.name ?? body.querySelector("th").firstChild.textContent.trim());
+  const first = all("tbody.cause .group th", table).map((head) => head.firstChild.textContent.trim());
 
   function arrange() {
     const way = $("group").value;
@@ -129,7 +129,7 @@
     }
     const order = (g) => (g.rest ? 1e6 + (rank.get(g.name) ?? 99) : way === "cause" ? first.indexOf(g.name) : way === "cluster" ? -g.entries.length : 0);
     const sorted = [...groups.values()].sort((a, b) => order(a) - order(b) || a.name.localeCompare(b.name));
-    table.tBodies.length && all("tbody", table).forEach((body) => body.remove());
+    for (const body of all("tbody", table)) body.remove();
     for (const group of sorted) table.append(bodyOf(group, way));
     adopt();
     filter();
