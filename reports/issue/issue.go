@@ -101,12 +101,12 @@ func (p printer) issue(r rollup.Result, b view.Bundle, o view.Options) {
 			markdown.Escape(row.Place()), markdown.Escape(row.Image), view.Symbol(row.Verdict), row.Verdict)
 	}
 	p.f("\n## What happened\n\n%s", markdown.Block("", cut(row.Message, maxMessage)))
-	for _, s := range row.Subtests {
-		if view.Failed(s.Verdict) {
-			p.f("- %s\n", markdown.Escape(view.Subtest(s)))
+	if lines := view.Subtests(row); len(lines) > 0 {
+		for _, line := range lines {
+			p.f("- %s\n", markdown.Escape(line))
 		}
+		p.f("\n")
 	}
-	p.f("\n")
 	p.evidence(row, b.Cluster, o)
 	if reproduce := cmp.Or(row.Reproduce, reproduction(b)); reproduce != "" {
 		p.f("## Reproduce\n\n%s", markdown.Block("sh", reproduce))

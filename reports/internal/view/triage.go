@@ -137,8 +137,8 @@ type Bundle struct {
 	Rows    []rollup.Row
 }
 
-// Bundles joins rows by cluster, the largest cluster first, and those in none by
-// what they say.
+// Bundles joins rows by cluster and those in none by what they say. What is the
+// image's fault comes first, and then the largest cluster.
 func Bundles(clusters []rollup.Cluster, rows []rollup.Row) []Bundle {
 	var bundles []Bundle
 	index := make(map[string]int)
@@ -160,7 +160,18 @@ func Bundles(clusters []rollup.Cluster, rows []rollup.Row) []Bundle {
 		}
 		bundles[i].Rows = append(bundles[i].Rows, row)
 	}
-	return slices.DeleteFunc(bundles, func(b Bundle) bool { return len(b.Rows) == 0 })
+	bundles = slices.DeleteFunc(bundles, func(b Bundle) bool { return len(b.Rows) == 0 })
+	slices.SortStableFunc(bundles, func(a, b Bundle) int { return cmp.Compare(a.rank(), b.rank()) })
+	return bundles
+}
+
+// rank is that of the row that needs attention most.
+func (b Bundle) rank() int {
+	lowest := len(rollup.Verdicts())
+	for _, row := range b.Rows {
+		lowest = min(lowest, Rank(row.Verdict))
+	}
+	return lowest
 }
 
 // Where lists the tests and places of rows in a few words: "docker.base on
