@@ -204,7 +204,7 @@ func (p *page) bundles(r rollup.Result) {
 		out := bundle{Bundle: b, First: first, Where: view.Where(b.Rows), Causes: view.Causes(first.Causes), Tracker: first.Tracker}
 		out.Class, out.Message = view.Shown(first)
 		if c := b.Cluster; c != nil {
-			out.ID, out.Since, out.Tracker = c.ID, view.Seen(c.FirstSeen), cmp.Or(c.Tracker, first.Tracker)
+			out.ID, out.Since, out.Tracker = c.ID, view.Since(c.FirstSeen, r.Run.ID), cmp.Or(c.Tracker, first.Tracker)
 			if len(c.Causes) > 0 {
 				out.Causes = view.Causes(c.Causes)
 			}

@@ -74,7 +74,10 @@ func (p printer) issue(r rollup.Result, b view.Bundle, o view.Options) {
 	first, tracker, causes := "", row.Tracker, row.Causes
 	if c := b.Cluster; c != nil {
 		p.field("Cluster", markdown.Escape(c.ID))
-		first, tracker = view.Seen(c.FirstSeen), cmp.Or(c.Tracker, tracker)
+		if c.FirstSeen != nil && c.FirstSeen.Run != r.Run.ID {
+			first = view.Seen(c.FirstSeen)
+		}
+		tracker = cmp.Or(c.Tracker, tracker)
 		if len(c.Causes) > 0 {
 			causes = c.Causes
 		}

@@ -23,6 +23,19 @@ func Seen(s *rollup.Seen) string {
 	return fmt.Sprintf("%s (%s)", name, s.Time.UTC().Format("2006-01-02"))
 }
 
+// Since says since when something has been seen: "new in this run", or "since"
+// and the first run; "" if that is not known.
+func Since(s *rollup.Seen, run string) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Run == run:
+		return "new in this run"
+	default:
+		return "since " + Seen(s)
+	}
+}
+
 // Causes lists candidates, those that are guesses with a question mark.
 func Causes(causes []rollup.Cause) string {
 	var names []string
