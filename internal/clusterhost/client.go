@@ -55,10 +55,11 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 }
 
 // Announce makes a machine known to the named networks, or to the first one, and returns its
-// interfaces. It may be repeated.
-func (c *Client) Announce(ctx context.Context, name string, networks []string) ([]NIC, error) {
+// interfaces. It may be repeated. The interfaces get the addresses of those in like, in their
+// order, as far as these are free.
+func (c *Client) Announce(ctx context.Context, name string, networks []string, like []NIC) ([]NIC, error) {
 	var nics []NIC
-	err := c.call(ctx, http.MethodPost, "/announcements", announceRequest{Name: name, Networks: networks}, &nics)
+	err := c.call(ctx, http.MethodPost, "/announcements", announceRequest{Name: name, Networks: networks, Like: like}, &nics)
 	return nics, err
 }
 
@@ -105,6 +106,12 @@ func (c *Client) QMP(ctx context.Context, name, command string, args, out any) e
 // written to the machine. The stream ends when the machine has ended.
 func (c *Client) Console(ctx context.Context, name string) (net.Conn, error) {
 	return c.upgrade(ctx, "/machines/"+url.PathEscape(name)+"/console")
+}
+
+// Channel connects to a machine's channel. There is one such connection in a machine's life: the
+// channel ends with it, and when the guest's end is closed.
+func (c *Client) Channel(ctx context.Context, name string) (net.Conn, error) {
+	return c.upgrade(ctx, "/machines/"+url.PathEscape(name)+"/channel")
 }
 
 // Dial connects to an address in the cluster's networks, from outside of all machines. Networks

@@ -191,7 +191,7 @@ func (h *host) watchExpiry() {
 
 // announce makes a machine known to its networks, which give it its addresses. A machine that was
 // announced before keeps what it has.
-func (h *host) announce(name string, networks []string) ([]NIC, error) {
+func (h *host) announce(name string, networks []string, like []NIC) ([]NIC, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if nics, ok := h.announced[name]; ok {
@@ -206,7 +206,11 @@ func (h *host) announce(name string, networks []string) ([]NIC, error) {
 		if err != nil {
 			return nil, err
 		}
-		nic, err := n.announce(name, fmt.Sprintf("nic%d", i))
+		var wanted NIC
+		if i < len(like) {
+			wanted = like[i]
+		}
+		nic, err := n.announce(name, fmt.Sprintf("nic%d", i), wanted)
 		if err != nil {
 			return nil, err
 		}

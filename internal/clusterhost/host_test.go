@@ -60,7 +60,7 @@ func startHost(t *testing.T, cfg Config, spec Spec) *Client {
 // bootFake announces and boots a fake guest.
 func bootFake(t *testing.T, c *Client, name string, extra ...string) (dir string, err error) {
 	t.Helper()
-	if _, err := c.Announce(t.Context(), name, nil); err != nil {
+	if _, err := c.Announce(t.Context(), name, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	dir = t.TempDir()
@@ -222,7 +222,7 @@ func TestFailedStarts(t *testing.T) {
 	mustBootFake(t, c, "m1")
 
 	boot := func(name string, processes ...Process) error {
-		if _, err := c.Announce(t.Context(), name, nil); err != nil {
+		if _, err := c.Announce(t.Context(), name, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		return c.Boot(t.Context(), Machine{Name: name, Dir: t.TempDir(), Processes: processes})
@@ -235,7 +235,7 @@ func TestFailedStarts(t *testing.T) {
 		"no monitor":    boot("m4", Process{Name: "qemu", Argv: []string{"true"}}),
 		"odd pair":      boot("m5", Process{Name: "qemu", Argv: append(mute, "{fd:pair}")}),
 		"no program":    boot("m6", Process{Name: "qemu", Argv: append([]string{"/nonexistent"}, mute...)}),
-		"two NICs":      func() error { _, err := c.Announce(t.Context(), "m7", []string{"net0", "net9"}); return err }(),
+		"two NICs":      func() error { _, err := c.Announce(t.Context(), "m7", []string{"net0", "net9"}, nil); return err }(),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -249,7 +249,7 @@ func TestFailedStarts(t *testing.T) {
 // A boot that is given up leaves no process.
 func TestBootCancelled(t *testing.T) {
 	c := startHost(t, testConfig(t), testSpec(t))
-	if _, err := c.Announce(t.Context(), "mute", nil); err != nil {
+	if _, err := c.Announce(t.Context(), "mute", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	why := errors.New("panic on the console")
@@ -274,7 +274,7 @@ func TestBootCancelled(t *testing.T) {
 // A helper is connected to its machine, and ends with it.
 func TestHelper(t *testing.T) {
 	c := startHost(t, testConfig(t), testSpec(t))
-	if _, err := c.Announce(t.Context(), "m1", nil); err != nil {
+	if _, err := c.Announce(t.Context(), "m1", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	exe, err := os.Executable()

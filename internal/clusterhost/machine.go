@@ -35,6 +35,7 @@ type machine struct {
 	main    *exec.Cmd
 	monitor *qmp.Monitor
 	console *console
+	channel net.Conn // nil without one
 	log     *slog.Logger
 
 	mu       sync.Mutex
@@ -53,6 +54,9 @@ func startMachine(ctx context.Context, s *spawner, spec Machine, nics []NIC, att
 		return nil, errors.New("a machine needs a process")
 	}
 	toHost := []string{FDMonitor, FDConsole}
+	if mentions(spec.Processes)[FDChannel] > 0 {
+		toHost = append(toHost, FDChannel)
+	}
 	for _, n := range nics {
 		toHost = append(toHost, n.ID)
 	}
@@ -116,6 +120,7 @@ func (m *machine) connect(ctx context.Context, ch *channels, helpers []*exec.Cmd
 	if err == nil {
 		m.console, err = openConsole(conns[FDConsole], filepath.Join(m.spec.Dir, consoleFile))
 		delete(conns, FDConsole)
+		m.channel = conns[FDChannel]
 	}
 	if err != nil {
 		_ = m.main.Process.Kill()
@@ -207,7 +212,8 @@ func closeConns(conns map[string]net.Conn) error {
 	return errors.Join(errs...)
 }
 
-// watch records what the machine says of its end.
+// watch records what the machine says of its end. The channel ends when the guest's end of it does,
+// which QEMU says without telling the stream.
 func (m *machine) watch(events <-chan goqemu.Event) {
 	for e := range events {
 		m.log.Debug("qmp event", "event", e.Event, "data", e.Data)
@@ -215,6 +221,10 @@ func (m *machine) watch(events <-chan goqemu.Event) {
 			m.mu.Lock()
 			m.shutdown = reason
 			m.mu.Unlock()
+		}
+		open, ok := e.Data["open"].(bool)
+		if m.channel != nil && (e.Event == "RESET" || e.Event == "VSERPORT_CHANGE" && ok && !open) {
+			_ = m.channel.Close() // its reader sees the end
 		}
 	}
 }
@@ -260,5 +270,11 @@ func (m *machine) ended() bool {
 	}
 }
 
-// close closes what a machine that has ended still holds: the file of its console.
-func (m *machine) close() error { return m.console.close() }
+// close closes what a machine that has ended still holds: its channel, and the file of its console.
+func (m *machine) close() error {
+	err := m.console.close()
+	if m.channel != nil {
+		err = errors.Join(err, ignoreClosed(m.channel.Close()))
+	}
+	return err
+}

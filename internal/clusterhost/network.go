@@ -44,7 +44,8 @@ func openNetworks(spec Spec, log *slog.Logger) ([]*network, error) {
 }
 
 func openNetwork(spec Spec, n Network, index uint8, log *slog.Logger) (*network, error) {
-	v4, v6 := vnet.Prefixes(spec.Seed, index)
+	// The same in every cluster: a machine that is restored in another one finds its network as it was.
+	v4, v6 := vnet.Prefixes(0, index)
 	if n.IPv4.IsValid() {
 		v4 = n.IPv4
 	}
@@ -88,9 +89,16 @@ func (n *network) capture(path string) error {
 	return nil
 }
 
-// announce gives a machine its address.
-func (n *network) announce(name, nic string) (NIC, error) {
-	h, err := n.vnet.AddHost(vnet.Host{Name: name})
+// announce gives a machine its addresses: the wanted ones if they are free.
+func (n *network) announce(name, nic string, wanted NIC) (NIC, error) {
+	mac, err := net.ParseMAC(wanted.MAC)
+	var h vnet.Host
+	if err == nil {
+		h, err = n.vnet.AddHost(vnet.Host{Name: name, MAC: mac, IPv4: wanted.IPv4})
+	}
+	if err != nil {
+		h, err = n.vnet.AddHost(vnet.Host{Name: name})
+	}
 	if err != nil {
 		return NIC{}, err
 	}

@@ -113,18 +113,24 @@ type channels struct {
 	child map[string][]*os.File // ends for processes, in the order in which they are taken
 }
 
+// mentions counts the names of connections in argument lists.
+func mentions(processes []Process) map[string]int {
+	counts := make(map[string]int)
+	for _, p := range processes {
+		for _, arg := range p.Argv {
+			for _, m := range placeholder.FindAllStringSubmatch(arg, -1) {
+				counts[m[1]]++
+			}
+		}
+	}
+	return counts
+}
+
 // openChannels makes the socket pairs that the processes of a machine mention. Those in toHost
 // have one end for the host.
 func openChannels(processes []Process, toHost []string) (*channels, error) {
 	c := &channels{host: make(map[string]*os.File), child: make(map[string][]*os.File)}
-	mentions := make(map[string]int)
-	for _, p := range processes {
-		for _, arg := range p.Argv {
-			for _, m := range placeholder.FindAllStringSubmatch(arg, -1) {
-				mentions[m[1]]++
-			}
-		}
-	}
+	mentions := mentions(processes)
 	for _, name := range toHost {
 		if mentions[name] != 1 {
 			return nil, errors.Join(fmt.Errorf("{fd:%s} is mentioned %d times, want once", name, mentions[name]), c.close())

@@ -21,6 +21,7 @@ type (
 	announceRequest struct {
 		Name     string
 		Networks []string
+		Like     []NIC
 	}
 	listenRequest struct {
 		Address netip.AddrPort
@@ -51,7 +52,7 @@ func (h *host) handler() http.Handler {
 		return nil, h.impair(q)
 	}))
 	mux.HandleFunc("POST /announcements", handle(func(_ context.Context, q announceRequest) (any, error) {
-		return h.announce(q.Name, q.Networks)
+		return h.announce(q.Name, q.Networks, q.Like)
 	}))
 	mux.HandleFunc("POST /machines", handle(func(ctx context.Context, q Machine) (any, error) {
 		return nil, h.boot(ctx, q)
@@ -71,6 +72,7 @@ func (h *host) handler() http.Handler {
 	}))
 	mux.HandleFunc("POST /machines/{name}/qmp", h.onMachine(runQMP))
 	mux.HandleFunc("GET /machines/{name}/console", h.serveConsole)
+	mux.HandleFunc("GET /machines/{name}/channel", h.serveChannel)
 	mux.HandleFunc("GET /dial", h.serveDial)
 	mux.HandleFunc("POST /listeners", handle(func(_ context.Context, q listenRequest) (any, error) {
 		return h.listen(q)
@@ -144,6 +146,24 @@ func (h *host) serveConsole(w http.ResponseWriter, r *http.Request) {
 		h.log.Debug("console reader left", "machine", m.spec.Name, "err", err)
 	}
 	cancel(nil)
+}
+
+// serveChannel connects the client to the machine's channel, which ends with the connection.
+func (h *host) serveChannel(w http.ResponseWriter, r *http.Request) {
+	m, err := h.machine(r.PathValue("name"))
+	if err == nil && m.channel == nil {
+		err = errors.New("the machine has no channel")
+	}
+	if err != nil {
+		reply(w, nil, err)
+		return
+	}
+	client, err := acceptUpgrade(w)
+	if err != nil {
+		h.log.Warn("channel not served", "err", err)
+		return
+	}
+	join(h.ctx, client, m.channel)
 }
 
 // serveDial connects the client to an address in the cluster.

@@ -15,6 +15,7 @@ const Subcommand = "cluster-host"
 const (
 	FDMonitor = "qmp"     // QMP, in control mode
 	FDConsole = "console" // the serial console
+	FDChannel = "channel" // a stream to a port in the guest; a machine need not have it
 )
 
 // Spec is what a cluster host is told at its start.
@@ -83,7 +84,7 @@ type Machine struct {
 type Process struct {
 	Name string // "qemu"; names the file of its output
 	// Argv is the command line. {fd:NAME} stands for the number of an inherited descriptor, the
-	// end of a stream socket pair: FDMonitor, FDConsole and the IDs of the machine's NICs (in
+	// end of a stream socket pair: FDMonitor, FDConsole, FDChannel and the IDs of the machine's NICs (in
 	// QEMU's stream framing) lead to the host. Any other name connects the two processes that
 	// mention it.
 	Argv []string

@@ -181,11 +181,11 @@ func TestNetwork(t *testing.T) {
 	pcap := filepath.Join(t.TempDir(), "net0.pcap")
 	spec.Networks = []Network{{Name: "net0", Capture: pcap}, {Name: "net1"}}
 	c := startHost(t, cfg, spec)
-	nics, err := c.Announce(t.Context(), "m1", []string{"net0", "net1"})
+	nics, err := c.Announce(t.Context(), "m1", []string{"net0", "net1"}, nil)
 	if err != nil || len(nics) != 2 || nics[0].IPv4 == nics[1].IPv4 || len(nics[0].Addrs()) != 2 {
 		t.Errorf("announced %+v, %v", nics, err)
 	}
-	if again, err := c.Announce(t.Context(), "m1", nil); err != nil || len(again) != 2 || again[0].MAC != nics[0].MAC {
+	if again, err := c.Announce(t.Context(), "m1", nil, nil); err != nil || len(again) != 2 || again[0].MAC != nics[0].MAC {
 		t.Errorf("announced again %+v, %v", again, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

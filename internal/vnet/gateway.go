@@ -36,7 +36,7 @@ type gateway struct {
 
 // startGateway plugs the gateway into the switch and starts its services.
 func (n *Network) startGateway(ctx context.Context) error {
-	g := &gateway{cfg: n.cfg, fabric: n.fabric, mac: MAC(n.cfg.Seed, GatewayPort, n.cfg.Name)}
+	g := &gateway{cfg: n.cfg, fabric: n.fabric, mac: gatewayMAC(n.cfg)}
 	g.linkLocal = linkLocal(g.mac)
 	g.port = n.fabric.attach(GatewayPort)
 	n.fabric.pin(etherAddr(g.mac), g.port)

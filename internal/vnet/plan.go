@@ -36,6 +36,12 @@ func MAC(seed uint64, machine, nic string) net.HardwareAddr {
 	return mac
 }
 
+// gatewayMAC is the gateway's address, the same in networks of the same prefixes: a machine that is
+// restored in another cluster still knows its gateway.
+func gatewayMAC(c Config) net.HardwareAddr {
+	return MAC(0, GatewayPort, c.IPv4.String()+c.IPv6.String())
+}
+
 // SLAAC returns the address that a machine forms in an IPv6 /64 from its MAC (modified EUI-64,
 // RFC 4291, appendix A): what Linux and systemd-networkd do unless told otherwise.
 func SLAAC(prefix netip.Prefix, mac net.HardwareAddr) netip.Addr {
