@@ -14,19 +14,25 @@ import (
 
 func (a *app) gcCommand() *cobra.Command {
 	var o platforms.SweepOptions
-	var kept bool
+	var kept, templates bool
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Remove what dead runs left behind", Args: positional(cobra.NoArgs),
 		Long: `Remove the processes and files of runs that died without tearing down, such as by
 kill -9. What belongs to a run that lives stays; so do machines that were kept by
 --keep or spawn --detach, unless --kept is given. Each run does the same when it
-starts.`,
+starts. Templates of machines that nobody can use any more are removed, too; with
+--templates all are, and the next run makes new ones.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			removed, err := clusterhost.Sweep(a.runtimeDir(), o)
 			if kept && err == nil {
 				var ended []platforms.Removed
 				ended, err = a.endKept(cmd.Context(), o.DryRun)
 				removed = append(removed, ended...)
+			}
+			if err == nil {
+				var unused []platforms.Removed
+				unused, err = a.removeTemplates(templates, o.DryRun)
+				removed = append(removed, unused...)
 			}
 			verb := "removed"
 			if o.DryRun {
@@ -43,8 +49,18 @@ starts.`,
 	}
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only say what would be removed")
 	cmd.Flags().DurationVar(&o.OlderThan, "older-than", 0, "only what is older than this")
+	cmd.Flags().BoolVar(&templates, "templates", false, "remove all templates of machines, too")
 	cmd.Flags().BoolVar(&kept, "kept", false, "end machines that were kept, too")
 	return cmd
+}
+
+// removeTemplates removes templates of machines that are out of use, or all of them.
+func (a *app) removeTemplates(all, dryRun bool) ([]platforms.Removed, error) {
+	store := qemu.TemplateStore(a.cacheDir("templates"))
+	if all {
+		return store.Clear(dryRun)
+	}
+	return store.Sweep(dryRun)
 }
 
 // endKept ends the clusters that were kept, before their time.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"seatrial/internal/image"
+	"seatrial/platforms/qemu"
 )
 
 func (a *app) imageCommand() *cobra.Command {
@@ -152,10 +154,10 @@ func (a *app) imageVerifyCommand() *cobra.Command {
 
 func (a *app) imageInfoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "info", Short: "Say what the image cache holds", Args: positional(cobra.NoArgs),
+		Use: "info", Short: "Say what the caches of images and templates hold", Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir := a.cacheDir("images")
-			return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 				if errors.Is(err, fs.ErrNotExist) {
 					return nil
 				}
@@ -166,9 +168,34 @@ func (a *app) imageInfoCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%6d MiB  %s  %s\n", st.Size()>>20, st.ModTime().Format("2006-01-02 15:04"), path)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%6d MiB  %s  %s\n", st.Size()>>20, st.ModTime().Format(minutes), path)
 				return err
 			})
+			if err != nil {
+				return err
+			}
+			return a.printTemplates(cmd.OutOrStdout())
 		},
 	}
+}
+
+// minutes is how times are printed.
+const minutes = "2006-01-02 15:04"
+
+// printTemplates lists the templates from which machines are forked.
+func (a *app) printTemplates(w io.Writer) error {
+	entries, err := qemu.TemplateStore(a.cacheDir("templates")).List()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		about := e.Title
+		if e.Problem != "" {
+			about += " (" + e.Problem + ")"
+		}
+		if _, err := fmt.Fprintf(w, "%6d MiB  %s  template %s  %s\n", e.Bytes>>20, e.Created.Local().Format(minutes), e.Key, about); err != nil {
+			return err
+		}
+	}
+	return nil
 }

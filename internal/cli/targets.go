@@ -80,7 +80,7 @@ func (a *app) openTargets(ctx context.Context, f *targetFlags) (*targets, error)
 func (a *app) qemuOptions(arch, accel string, img platforms.Image, key ssh.Signer, exe string) qemu.Options {
 	return qemu.Options{
 		Arch: arch, Accel: accel, Image: img, SSHKey: key, IgnitionMax: ignitionMax,
-		StateDir: a.stateDir("qemu"), CacheDir: a.cacheDir("host"), RuntimeDir: a.runtimeDir(),
+		StateDir: a.stateDir("qemu"), CacheDir: a.cacheDir("host"), TemplateDir: a.cacheDir("templates"), RuntimeDir: a.runtimeDir(),
 		HostExe: exe, Log: a.log,
 	}
 }

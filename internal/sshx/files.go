@@ -36,16 +36,27 @@ chmod "$mode" "$tmp"
 mv -f "$tmp" "$path"
 `
 
+// Files copies files to and from a guest by commands.
+type Files struct {
+	// Run runs a command, as Client.Run does.
+	Run func(ctx context.Context, cmd platforms.Command) (platforms.Result, error)
+	// Sudo says that commands do not run as root.
+	Sudo bool
+}
+
+// Files copies by the client's own commands.
+func (c *Client) Files() Files { return Files{Run: c.Run, Sudo: c.cfg.User != "root"} }
+
 // Upload writes r to the absolute path name on the guest, as root, with missing
 // parent directories. What is there is replaced at once and only by the whole
 // of r.
-func (c *Client) Upload(ctx context.Context, name string, mode fs.FileMode, r io.Reader) error {
+func (f Files) Upload(ctx context.Context, name string, mode fs.FileMode, r io.Reader) error {
 	if err := checkPath(name); err != nil {
 		return fmt.Errorf("upload: %w", err)
 	}
 	mark := rand.Text()
-	result, err := c.Run(ctx, platforms.Command{
-		Line:  c.asRoot("sh", "-c", uploadScript, "sh", name, octal(mode), mark),
+	result, err := f.Run(ctx, platforms.Command{
+		Line:  asRoot(f.Sudo, "sh", "-c", uploadScript, "sh", name, octal(mode), mark),
 		Stdin: io.MultiReader(r, strings.NewReader(mark)),
 	})
 	if err == nil {
@@ -67,12 +78,12 @@ const (
 // Download copies the file at the absolute path name on the guest, read as
 // root, to w. A file that does not exist is an error that wraps
 // fs.ErrNotExist.
-func (c *Client) Download(ctx context.Context, name string, w io.Writer) error {
+func (f Files) Download(ctx context.Context, name string, w io.Writer) error {
 	if err := checkPath(name); err != nil {
 		return fmt.Errorf("download: %w", err)
 	}
-	result, err := c.Run(ctx, platforms.Command{
-		Line:   c.asRoot("sh", "-c", downloadScript, "sh", name),
+	result, err := f.Run(ctx, platforms.Command{
+		Line:   asRoot(f.Sudo, "sh", "-c", downloadScript, "sh", name),
 		Stdout: w,
 	})
 	switch {
@@ -89,8 +100,8 @@ func (c *Client) Download(ctx context.Context, name string, w io.Writer) error {
 }
 
 // asRoot is the command line that runs args as root.
-func (c *Client) asRoot(args ...string) string {
-	if c.cfg.User != "root" {
+func asRoot(sudo bool, args ...string) string {
+	if sudo {
 		args = append([]string{"sudo", "-n"}, args...)
 	}
 	return shellquote.Join(args...)

@@ -41,7 +41,7 @@ func TestUploadDownload(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(user+"/"+tt.name, func(t *testing.T) {
 				name := filepath.Join(dir, tt.path)
-				if err := c.Upload(t.Context(), name, tt.mode, bytes.NewReader(tt.data)); err != nil {
+				if err := c.Files().Upload(t.Context(), name, tt.mode, bytes.NewReader(tt.data)); err != nil {
 					t.Fatal(err)
 				}
 				info, err := os.Stat(name)
@@ -52,7 +52,7 @@ func TestUploadDownload(t *testing.T) {
 					t.Errorf("mode %v, want %v", info.Mode(), tt.mode)
 				}
 				var got bytes.Buffer
-				if err := c.Download(t.Context(), name, &got); err != nil {
+				if err := c.Files().Download(t.Context(), name, &got); err != nil {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(got.Bytes(), tt.data) {
@@ -79,7 +79,7 @@ func TestUploadLeavesTheOldFile(t *testing.T) {
 	}
 	t.Run("reader fails", func(t *testing.T) {
 		broken := errors.New("broken")
-		err := c.Upload(t.Context(), name, 0o644, io.MultiReader(strings.NewReader("new"), errReader{broken}))
+		err := c.Files().Upload(t.Context(), name, 0o644, io.MultiReader(strings.NewReader("new"), errReader{broken}))
 		if !errors.Is(err, broken) {
 			t.Errorf("error %v, want %v", err, broken)
 		}
@@ -90,7 +90,7 @@ func TestUploadLeavesTheOldFile(t *testing.T) {
 			s.stop()
 			return 0, io.EOF
 		}))
-		err := c.Upload(t.Context(), name, 0o644, half)
+		err := c.Files().Upload(t.Context(), name, 0o644, half)
 		if !errors.Is(err, platforms.ErrConnectionLost) {
 			t.Errorf("error %v, want a lost connection", err)
 		}
@@ -105,7 +105,7 @@ func TestUploadOfCutInputFails(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	// The script itself, fed with an input that lacks its mark.
 	result, err := c.Run(t.Context(), platforms.Command{
-		Line:  c.asRoot("sh", "-c", uploadScript, "sh", name, "0644", "MARK"),
+		Line:  asRoot(c.cfg.User != "root", "sh", "-c", uploadScript, "sh", name, "0644", "MARK"),
 		Stdin: strings.NewReader("half of it, MA"),
 	})
 	if err != nil || result.ExitCode != 1 || !strings.Contains(string(result.Stderr), "cut off") {
@@ -121,16 +121,16 @@ func TestFileErrors(t *testing.T) {
 	s := newServer(t)
 	c := s.connect()
 	dir := t.TempDir()
-	err := c.Download(t.Context(), filepath.Join(dir, "absent"), io.Discard)
+	err := c.Files().Download(t.Context(), filepath.Join(dir, "absent"), io.Discard)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("download of what is not there: %v, want fs.ErrNotExist", err)
 	}
 	for what, err := range map[string]error{
-		"is a directory":       c.Upload(t.Context(), dir, 0o644, strings.NewReader("x")),
-		"Is a directory":       c.Download(t.Context(), dir, io.Discard),
-		"not an absolute path": c.Upload(t.Context(), "etc/motd", 0o644, strings.NewReader("x")),
-		`"" is not`:            c.Download(t.Context(), "", io.Discard),
-		`"/etc/" is not`:       c.Upload(t.Context(), "/etc/", 0o644, strings.NewReader("x")),
+		"is a directory":       c.Files().Upload(t.Context(), dir, 0o644, strings.NewReader("x")),
+		"Is a directory":       c.Files().Download(t.Context(), dir, io.Discard),
+		"not an absolute path": c.Files().Upload(t.Context(), "etc/motd", 0o644, strings.NewReader("x")),
+		`"" is not`:            c.Files().Download(t.Context(), "", io.Discard),
+		`"/etc/" is not`:       c.Files().Upload(t.Context(), "/etc/", 0o644, strings.NewReader("x")),
 	} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("error %v, want %q", err, what)
@@ -138,7 +138,7 @@ func TestFileErrors(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	s.handle = func(_ string, ch ssh.Channel) bool { _, _ = io.WriteString(ch, "data"); report(ch, nil); return true }
-	err = c.Download(t.Context(), "/file", writerFunc(func([]byte) (int, error) { return 0, broken }))
+	err = c.Files().Download(t.Context(), "/file", writerFunc(func([]byte) (int, error) { return 0, broken }))
 	if !errors.Is(err, broken) {
 		t.Errorf("download to a broken writer: %v, want %v", err, broken)
 	}

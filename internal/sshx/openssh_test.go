@@ -186,14 +186,14 @@ func openSSHFiles(t *testing.T, c *Client) {
 	}
 	name := filepath.Join(t.TempDir(), "sub", "file")
 	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-	if err := c.Upload(t.Context(), name, 0o640, bytes.NewReader(want)); err != nil {
+	if err := c.Files().Upload(t.Context(), name, 0o640, bytes.NewReader(want)); err != nil {
 		t.Fatal(err)
 	}
 	var got bytes.Buffer
-	if err := c.Download(t.Context(), name, &got); err != nil || !bytes.Equal(got.Bytes(), want) {
+	if err := c.Files().Download(t.Context(), name, &got); err != nil || !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("%d bytes, %v; want %d", got.Len(), err, len(want))
 	}
-	if err := c.Download(t.Context(), name+"x", &got); !errors.Is(err, fs.ErrNotExist) {
+	if err := c.Files().Download(t.Context(), name+"x", &got); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v, want fs.ErrNotExist", err)
 	}
 }

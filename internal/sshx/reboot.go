@@ -35,7 +35,7 @@ func (c *Client) Reboot(ctx context.Context, dial DialFunc, progress func(state 
 	if err != nil {
 		return nil, fmt.Errorf("reboot: %w", err)
 	}
-	result, err := c.Run(ctx, platforms.Command{Line: c.asRoot("systemctl", "reboot")})
+	result, err := c.Run(ctx, platforms.Command{Line: asRoot(c.cfg.User != "root", "systemctl", "reboot")})
 	switch {
 	case errors.Is(err, platforms.ErrConnectionLost): // it went faster than its answer
 	case err != nil:

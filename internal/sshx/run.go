@@ -20,7 +20,7 @@ import (
 // Stdin may still be read from once, if it was being read when the command
 // ended.
 func (c *Client) Run(ctx context.Context, cmd platforms.Command) (platforms.Result, error) {
-	var stdout, stderr capture
+	var stdout, stderr Capture
 	s := streams{stdin: cmd.Stdin, stdout: cmd.Stdout, stderr: cmd.Stderr}
 	if s.stdout == nil {
 		s.stdout = &stdout
@@ -29,8 +29,8 @@ func (c *Client) Run(ctx context.Context, cmd platforms.Command) (platforms.Resu
 		s.stderr = &stderr
 	}
 	result, err := c.session(ctx, s, func(sess *ssh.Session) error { return sess.Start(cmd.Line) })
-	result.Stdout, result.Stderr = stdout.kept, stderr.kept
-	result.Truncated = stdout.truncated || stderr.truncated
+	result.Stdout, result.Stderr = stdout.Kept, stderr.Kept
+	result.Truncated = stdout.Truncated || stderr.Truncated
 	if err != nil {
 		return result, fmt.Errorf("run %s: %w", abbreviate(cmd.Line), err)
 	}
@@ -46,15 +46,15 @@ func abbreviate(line string) string {
 	return fmt.Sprintf("%q...", line[:limit])
 }
 
-// capture keeps the first platforms.MaxOutput bytes written to it.
-type capture struct {
-	kept      []byte
-	truncated bool
+// Capture keeps the first platforms.MaxOutput bytes written to it.
+type Capture struct {
+	Kept      []byte
+	Truncated bool
 }
 
-func (c *capture) Write(p []byte) (int, error) {
-	n := min(len(p), platforms.MaxOutput-len(c.kept))
-	c.kept = append(c.kept, p[:n]...)
-	c.truncated = c.truncated || n < len(p)
+func (c *Capture) Write(p []byte) (int, error) {
+	n := min(len(p), platforms.MaxOutput-len(c.Kept))
+	c.Kept = append(c.Kept, p[:n]...)
+	c.Truncated = c.Truncated || n < len(p)
 	return len(p), nil
 }

@@ -104,10 +104,46 @@ func testDestroy(t *testing.T, f *fixture) {
 	}
 }
 
+// testForked: machines are forks of templates unless they ask not to be.
+func testForked(t *testing.T, f *fixture) {
+	forker, ok := f.Platform.(platforms.Forker)
+	if !ok {
+		t.Fatal("the platform does not implement platforms.Forker")
+	}
+	started(t, f.a, platforms.StartFork)
+	if !forker.HasTemplate(f.spec) {
+		t.Error("the template of a fork is not there")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), f.CommandTime)
+	defer cancel()
+	if err := forker.Template(ctx, f.spec); err != nil {
+		t.Errorf("a template that is there gave %v", err)
+	}
+	cold := platforms.MachineSpec{Cold: true}
+	if err := forker.Template(ctx, cold); !errors.Is(err, platforms.ErrUnsupported) || forker.HasTemplate(cold) {
+		t.Errorf("a template for cold machines gave %v", err)
+	}
+}
+
+// started checks how a machine came to run, without a fallback.
+func started(t *testing.T, m platforms.Machine, want platforms.Start) {
+	t.Helper()
+	s, ok := m.(platforms.Starter)
+	if !ok {
+		t.Fatal("the machine does not implement platforms.Starter")
+	}
+	if how, fallback := s.Started(); how != want || fallback != nil {
+		t.Errorf("it started %s, %v; want %s", how, fallback, want)
+	}
+}
+
 // testEnds: the ways in which a machine ends.
 func testEnds(t *testing.T, h Harness) {
 	t.Run("PowerOff", func(t *testing.T) {
-		m := h.bootOne(t)
+		m := h.bootOne(t, platforms.MachineSpec{Name: "m", Cold: true})
+		if h.Platform.Capabilities().Has[platforms.Fork] {
+			started(t, m, platforms.StartCold)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), h.BootTime)
 		defer cancel()
 		for range 2 {
@@ -123,7 +159,7 @@ func testEnds(t *testing.T, h Harness) {
 		}
 	})
 	t.Run("Itself", func(t *testing.T) {
-		m := h.bootOne(t)
+		m := h.bootOne(t, platforms.MachineSpec{Name: "m"})
 		ctx, cancel := context.WithTimeout(t.Context(), h.BootTime)
 		defer cancel()
 		short, stop := context.WithTimeout(ctx, 100*time.Millisecond)
@@ -165,12 +201,12 @@ func testEnds(t *testing.T, h Harness) {
 }
 
 // bootOne boots a machine in a cluster of its own.
-func (h Harness) bootOne(t *testing.T) platforms.Machine {
+func (h Harness) bootOne(t *testing.T, spec platforms.MachineSpec) platforms.Machine {
 	t.Helper()
 	c := h.newCluster(t, t.TempDir())
 	ctx, cancel := context.WithTimeout(t.Context(), h.BootTime)
 	defer cancel()
-	m, err := c.Boot(ctx, platforms.MachineSpec{Name: "m"})
+	m, err := c.Boot(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,7 @@ func testCluster(t *testing.T, h Harness) {
 		need platforms.Capability
 	}{
 		{"Identity", testIdentity, ""},
+		{"Forked", testForked, platforms.Fork},
 		{"Exec", testExec, ""},
 		{"ExecStreams", testExecStreams, ""},
 		{"ExecCancel", testExecCancel, ""},
@@ -97,6 +98,12 @@ func testCluster(t *testing.T, h Harness) {
 		{"Impairer", testImpairer, platforms.Impair},
 		{"LiveConsole", testLiveConsole, platforms.LiveConsole},
 		{"Reboot", testReboot, platforms.RebootCap},
+		// A fork may be reached in another way than a machine that was booted.
+		{"ExecAfterReboot", testExec, platforms.Fork},
+		{"ExecStreamsAfterReboot", testExecStreams, platforms.Fork},
+		{"ExecCancelAfterReboot", testExecCancel, platforms.Fork},
+		{"ExecManyAfterReboot", testExecMany, platforms.Fork},
+		{"FilesAfterReboot", testFiles, platforms.Fork},
 		{"SavedConsole", testSavedConsole, platforms.SavedConsole},
 		{"Destroy", testDestroy, ""}, // the last one: it ends the others' machines
 	} {

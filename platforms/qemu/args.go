@@ -9,8 +9,12 @@ import (
 	"seatrial/platforms"
 )
 
-// fdTPM connects QEMU and the emulated TPM.
-const fdTPM = "tpm"
+const (
+	// fdTPM connects QEMU and the emulated TPM.
+	fdTPM = "tpm"
+	// agentPort is the name of the port at which a template's agent waits.
+	agentPort = "seatrial.agent"
+)
 
 // launch is all that the command line of a machine depends on.
 type launch struct {
@@ -29,6 +33,9 @@ type launch struct {
 	ignition        string // Ignition config; empty for none
 	tpm             bool
 	nics            []clusterhost.NIC
+
+	ram      string // file of the memory; empty for memory of its own
+	incoming bool   // a state is to be restored: nothing is written to the file of the memory
 }
 
 type extraDisk struct{ file, serial string }
@@ -43,8 +50,7 @@ func (l launch) args() []string {
 		"-cpu", l.arch.cpu(l.accel),
 		"-smp", strconv.Itoa(l.cpus),
 		"-m", strconv.Itoa(l.memoryMiB),
-		// A backend of its own can become a file, for machines that share their memory.
-		"-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", l.memoryMiB),
+		"-object", l.memoryBackend(),
 		"-boot", "strict=on", // a disk that does not boot is not followed by the network
 		"-chardev", "socket,id=monitor,fd={fd:" + clusterhost.FDMonitor + "}", "-mon", "chardev=monitor,mode=control",
 		"-chardev", "socket,id=console,fd={fd:" + clusterhost.FDConsole + "}", "-serial", "chardev:console",
@@ -80,7 +86,26 @@ func (l launch) args() []string {
 			"-chardev", "socket,id=tpm,fd={fd:"+fdTPM+"}", "-tpmdev", "emulator,id=tpm,chardev=tpm",
 			"-device", l.arch.tpmDevice+",tpmdev=tpm")
 	}
+	args = append(args,
+		"-chardev", "socket,id=channel,fd={fd:"+clusterhost.FDChannel+"}", "-device", "virtio-serial-pci",
+		"-device", "virtserialport,id=channel,chardev=channel,name="+agentPort)
+	if l.incoming {
+		args = append(args, "-incoming", "defer")
+	}
 	return args
+}
+
+// memoryBackend is the machine's memory. A file is written to by the machine that becomes a
+// template, and mapped privately by its forks, which share what they do not change.
+func (l launch) memoryBackend() string {
+	if l.ram == "" {
+		return fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", l.memoryMiB)
+	}
+	share := "on"
+	if l.incoming {
+		share = "off"
+	}
+	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", l.memoryMiB, escape(l.ram), share)
 }
 
 // firmwareArgs are the flash devices of UEFI.

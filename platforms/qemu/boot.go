@@ -37,21 +37,50 @@ func (c *Cluster) boot(ctx context.Context, spec platforms.MachineSpec) (*Machin
 	if progress == nil {
 		progress = func(string) {}
 	}
-	progress("preparing disks")
-	m, err := c.start(ctx, spec)
-	if err != nil {
-		c.forget(spec.Name)
-		return nil, errors.Join(orCause(ctx, err), os.RemoveAll(filepath.Join(c.disks, spec.Name)))
-	}
-	progress("booting")
-	if err := m.awaitSSH(ctx, progress); err != nil {
-		c.forget(spec.Name)
-		return nil, errors.Join(err, m.discard(ctx))
+	m, fallback := c.fork(ctx, spec, progress)
+	if m == nil {
+		var err error
+		if ctx.Err() != nil && fallback != nil {
+			err = inTime(ctx, spec.Name, fallback)
+		} else if m, err = c.bootCold(ctx, spec, progress); err == nil {
+			m.fallback = fallback
+		}
+		if err != nil {
+			c.forget(spec.Name)
+			return nil, err
+		}
 	}
 	c.mu.Lock()
 	c.machines[spec.Name] = m
 	c.mu.Unlock()
 	progress("ready")
+	return m, nil
+}
+
+// inTime explains that ctx ended before there was a template: one that did not boot in time is the
+// guest's fault, as the machine itself would have been.
+func inTime(ctx context.Context, name string, err error) error {
+	if guest, ok := errors.AsType[*platforms.GuestError](err); ok {
+		return &platforms.GuestError{Machine: name, Op: guest.Op, Err: guest.Err}
+	}
+	return orCause(ctx, err)
+}
+
+// bootCold boots a machine through its firmware. After an error, nothing of it is left.
+func (c *Cluster) bootCold(ctx context.Context, spec platforms.MachineSpec, progress func(string)) (*Machine, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	progress("preparing disks")
+	from := source{dir: filepath.Join(c.disks, spec.Name)}
+	m, err := c.start(ctx, spec, c.login, from, nil)
+	if err != nil {
+		return nil, errors.Join(orCause(ctx, err), os.RemoveAll(from.dir))
+	}
+	progress("booting")
+	if err := m.awaitSSH(ctx, progress); err != nil {
+		return nil, errors.Join(err, m.discard(ctx))
+	}
 	return m, nil
 }
 
@@ -75,20 +104,20 @@ func (c *Cluster) forget(name string) {
 	delete(c.names, name)
 }
 
-// start starts the machine's processes.
-func (c *Cluster) start(ctx context.Context, spec platforms.MachineSpec) (*Machine, error) {
-	nics, err := c.client.Announce(ctx, spec.Name, spec.Networks)
+// start starts the machine's processes. Its interfaces are like others, if these are given.
+func (c *Cluster) start(ctx context.Context, spec platforms.MachineSpec, l login, from source, like []clusterhost.NIC) (*Machine, error) {
+	nics, err := c.client.Announce(ctx, spec.Name, spec.Networks, like)
 	if err != nil {
 		return nil, err
 	}
-	machine, err := c.prepare(ctx, spec, nics)
+	machine, err := c.prepare(ctx, spec, nics, from)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.client.Boot(ctx, machine); err != nil {
 		return nil, err
 	}
-	m := c.newMachine(spec.Name, nics)
+	m := c.newMachine(spec.Name, nics, l)
 	if spec.Console == nil {
 		return m, nil
 	}
@@ -107,10 +136,10 @@ func (c *Cluster) start(ctx context.Context, spec platforms.MachineSpec) (*Machi
 }
 
 // newMachine makes the machine of running processes, and watches these.
-func (c *Cluster) newMachine(name string, nics []clusterhost.NIC) *Machine {
+func (c *Cluster) newMachine(name string, nics []clusterhost.NIC, l login) *Machine {
 	m := &Machine{
 		id: name, cluster: c, nics: nics, gone: make(chan struct{}),
-		sshConfig: c.login.config(),
+		sshConfig: l.config(),
 	}
 	m.ctx, m.cancel = context.WithCancelCause(c.ctx)
 	m.tasks.Go(func() {

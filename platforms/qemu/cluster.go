@@ -53,14 +53,15 @@ var (
 
 // login is how the machines of a cluster are entered.
 type login struct {
-	user  string
-	key   ssh.Signer
-	accel string
+	user    string
+	key     ssh.Signer
+	hostKey ssh.PublicKey // nil as long as it is not known
+	accel   string
 }
 
 // config is how machines are logged in to. An emulated guest on a busy host takes its time.
 func (l login) config() sshx.Config {
-	cfg := sshx.Config{User: l.user, Signers: []ssh.Signer{l.key}, PollInterval: 150 * time.Millisecond}
+	cfg := sshx.Config{User: l.user, Signers: []ssh.Signer{l.key}, HostKey: l.hostKey, PollInterval: 150 * time.Millisecond}
 	if l.accel == AccelTCG {
 		cfg.HandshakeTimeout = 90 * time.Second
 		cfg.KeepaliveMisses = 12
@@ -70,10 +71,18 @@ func (l login) config() sshx.Config {
 
 // NewCluster implements [platforms.Platform].
 func (p *Platform) NewCluster(ctx context.Context, spec platforms.ClusterSpec) (platforms.Cluster, error) {
+	c, err := p.newCluster(ctx, spec, login{user: p.options.User, key: p.options.SSHKey, accel: p.accel})
+	if err != nil {
+		return nil, fmt.Errorf("new cluster %s: %w", spec.Name, err)
+	}
+	return c, nil
+}
+
+func (p *Platform) newCluster(ctx context.Context, spec platforms.ClusterSpec, l login) (*Cluster, error) {
 	disks := filepath.Join(p.options.StateDir, "clusters", strings.ToLower(rand.Text()[:12]))
 	dir, err := filepath.Abs(spec.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("new cluster %s: %w", spec.Name, err)
+		return nil, err
 	}
 	spec.Dir = dir
 	client, err := clusterhost.Start(ctx, p.processes, clusterhost.Spec{
@@ -85,16 +94,16 @@ func (p *Platform) NewCluster(ctx context.Context, spec platforms.ClusterSpec) (
 		Owned:    []string{disks},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("new cluster %s: %w", spec.Name, err)
+		return nil, err
 	}
 	c := &Cluster{
 		platform: p, spec: spec, client: client, disks: disks, log: p.options.Log,
-		login: login{user: p.options.User, key: p.options.SSHKey, accel: p.accel},
+		login: l,
 		names: make(map[string]bool), machines: make(map[string]*Machine),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := os.MkdirAll(disks, 0o700); err != nil {
-		return nil, errors.Join(fmt.Errorf("new cluster %s: %w", spec.Name, err), c.Destroy(ctx))
+		return nil, errors.Join(err, c.Destroy(ctx))
 	}
 	return c, nil
 }

@@ -17,7 +17,7 @@ import (
 var guests = flag.String("guests", "", "images to boot, as arch=path,arch=path")
 
 // guestImages parses the flag.
-func guestImages(t *testing.T) map[string]string {
+func guestImages(t testing.TB) map[string]string {
 	t.Helper()
 	images := make(map[string]string)
 	for item := range strings.SplitSeq(*guests, ",") {
@@ -32,7 +32,7 @@ func guestImages(t *testing.T) map[string]string {
 }
 
 // testOptions are those of a platform that keeps all its files in temporary directories.
-func testOptions(t *testing.T, arch, image string) Options {
+func testOptions(t testing.TB, arch, image string) Options {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -64,7 +64,7 @@ func TestConformance(t *testing.T) {
 		t.Run(arch, func(t *testing.T) {
 			platformtest.Run(t, func(t *testing.T) platformtest.Harness {
 				o := testOptions(t, arch, image)
-				o.Accel = AccelAuto
+				o.Accel, o.TemplateDir = AccelAuto, t.TempDir()
 				p, err := New(t.Context(), o)
 				if err != nil {
 					t.Fatal(err)

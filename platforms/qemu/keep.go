@@ -2,10 +2,7 @@ package qemu
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,21 +64,13 @@ func (c *Cluster) Keep(ctx context.Context, d time.Duration) (handle string, err
 }
 
 func (c *Cluster) newAccess() (a access, public string, err error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return access{}, "", err
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		return access{}, "", err
-	}
-	signer, err := ssh.NewSignerFromKey(key)
+	signer, key, err := newClusterKey()
 	if err != nil {
 		return access{}, "", err
 	}
 	a = access{
 		User: c.login.user, Accel: c.login.accel, Dir: c.spec.Dir,
-		Key: string(pem.EncodeToMemory(block)), HostKeys: make(map[string][]byte),
+		Key: string(key), HostKeys: make(map[string][]byte),
 	}
 	return a, string(ssh.MarshalAuthorizedKey(signer.PublicKey())), nil
 }
@@ -167,8 +156,9 @@ func (c *Cluster) findMachines(ctx context.Context, hostKeys map[string][]byte) 
 		if err != nil {
 			return fmt.Errorf("decode %s: %w", accessFile, err)
 		}
-		m := c.newMachine(name, nics)
-		m.sshConfig.HostKey = key
+		l := c.login
+		l.hostKey = key
+		m := c.newMachine(name, nics, l)
 		c.machines[name] = m
 	}
 	return nil

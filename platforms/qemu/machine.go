@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"seatrial/internal/agent"
 	"seatrial/internal/clusterhost"
 	"seatrial/internal/sshx"
 	"seatrial/platforms"
@@ -43,14 +44,20 @@ type Machine struct {
 	gone     chan struct{} // closed once ended is set
 	ended    error         // how the machine ended: nil if this program ended it
 
+	forked     bool
+	fallback   error         // why it was booted cold where it should have been forked
+	agent      *agent.Client // nil unless forked
+	agentLogin agent.Login
+
 	mu        sync.Mutex
-	ssh       *sshx.Client // nil on a machine attached to that was not entered yet
+	ssh       *sshx.Client // nil on a machine that was not entered by SSH yet
 	sshConfig sshx.Config
 }
 
 var (
 	_ platforms.Machine = (*Machine)(nil)
 	_ platforms.Sheller = (*Machine)(nil)
+	_ platforms.Starter = (*Machine)(nil)
 )
 
 // ID implements [platforms.Machine].
@@ -65,8 +72,15 @@ func (m *Machine) Addresses() []netip.Addr {
 	return all
 }
 
-// Exec implements [platforms.Machine].
+// Exec implements [platforms.Machine]. In a fork, as long as the agent of its template is there,
+// commands go over that, else over SSH.
 func (m *Machine) Exec(ctx context.Context, cmd platforms.Command) (platforms.Result, error) {
+	if m.hasAgent() {
+		result, err := m.execByAgent(ctx, m.agentLogin, cmd)
+		if !errors.Is(err, agent.ErrRefused) {
+			return result, err
+		}
+	}
 	client, err := m.connection(ctx)
 	if err != nil {
 		return platforms.Result{}, err
@@ -75,22 +89,53 @@ func (m *Machine) Exec(ctx context.Context, cmd platforms.Command) (platforms.Re
 	return result, m.explain(err)
 }
 
+// hasAgent reports whether commands can go over the agent, as far as is known.
+func (m *Machine) hasAgent() bool { return m.agent != nil && m.agent.Err() == nil && !m.isGone() }
+
+func (m *Machine) execByAgent(ctx context.Context, l agent.Login, cmd platforms.Command) (platforms.Result, error) {
+	var stdout, stderr sshx.Capture
+	if cmd.Stdout == nil {
+		cmd.Stdout = &stdout
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = &stderr
+	}
+	result, err := m.agent.Run(ctx, l, cmd)
+	result.Stdout, result.Stderr = stdout.Kept, stderr.Kept
+	result.Truncated = stdout.Truncated || stderr.Truncated
+	return result, m.explain(err)
+}
+
 // Upload implements [platforms.Machine].
 func (m *Machine) Upload(ctx context.Context, path string, mode fs.FileMode, r io.Reader) error {
-	client, err := m.connection(ctx)
+	files, err := m.files(ctx)
 	if err != nil {
 		return err
 	}
-	return m.explain(client.Upload(ctx, path, mode, r))
+	return m.explain(files.Upload(ctx, path, mode, r))
 }
 
 // Download implements [platforms.Machine].
 func (m *Machine) Download(ctx context.Context, path string, w io.Writer) error {
-	client, err := m.connection(ctx)
+	files, err := m.files(ctx)
 	if err != nil {
 		return err
 	}
-	return m.explain(client.Download(ctx, path, w))
+	return m.explain(files.Download(ctx, path, w))
+}
+
+// files copies files by the agent or over SSH.
+func (m *Machine) files(ctx context.Context) (sshx.Files, error) {
+	if m.hasAgent() {
+		return sshx.Files{Run: func(ctx context.Context, cmd platforms.Command) (platforms.Result, error) {
+			return m.execByAgent(ctx, rootLogin(), cmd)
+		}}, nil
+	}
+	client, err := m.connection(ctx)
+	if err != nil {
+		return sshx.Files{}, err
+	}
+	return client.Files(), nil
 }
 
 // Dial implements [platforms.Machine]. TCP to a loopback address goes over SSH, and so reaches
@@ -138,6 +183,9 @@ func (m *Machine) reboot(ctx context.Context) error {
 	}
 	waiting, stop := m.until(ctx)
 	defer stop()
+	if m.agent != nil {
+		_ = m.agent.Close() // it would not outlive the boot
+	}
 	next, err := client.Reboot(waiting, m.dialSSH, nil)
 	if err != nil {
 		m.awaitEnd()
@@ -328,6 +376,9 @@ func (m *Machine) release(ctx context.Context) error {
 		_ = m.ssh.Close() // the other end is gone
 	}
 	m.mu.Unlock()
+	if m.agent != nil {
+		_ = m.agent.Close()
+	}
 	done := make(chan struct{})
 	go func() {
 		m.tasks.Wait()

@@ -47,9 +47,11 @@ type Options struct {
 	IgnitionMax string
 	Ignition2   bool
 
-	StateDir   string // for disks, which need space
-	CacheDir   string // for what was found out about this host
-	RuntimeDir string // for sockets: private to the user, and short
+	StateDir string // for disks, which need space
+	CacheDir string // for what was found out about this host
+	// TemplateDir is for templates of machines, which need space; if empty, all machines start cold.
+	TemplateDir string
+	RuntimeDir  string // for sockets: private to the user, and short
 	// HostExe is the program that is executed as cluster host.
 	HostExe string
 

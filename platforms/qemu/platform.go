@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"sync"
 
 	"seatrial/internal/clusterhost"
 	"seatrial/platforms"
@@ -24,9 +25,20 @@ type Platform struct {
 	swtpm     string // path; empty if missing
 	processes clusterhost.Config
 	caps      platforms.Capabilities
+
+	// For tests: forks have random numbers in common; what is done to a template before a fork.
+	noReseed bool
+	sabotage func(dir string) error
+
+	mu     sync.Mutex
+	failed map[string]error // templates that could not be made or used, by key
+	faults map[string]int   // restores that failed in a row, by key
 }
 
-var _ platforms.Platform = (*Platform)(nil)
+var (
+	_ platforms.Platform = (*Platform)(nil)
+	_ platforms.Forker   = (*Platform)(nil)
+)
 
 // New makes a platform, after it has found out what this host can do. What the host lacks is a
 // [*MissingError]; what it lacks for some machines only is missing from the capabilities.
@@ -43,7 +55,7 @@ func newPlatform(ctx context.Context, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{options: o, processes: clusterhost.Config{Exe: o.HostExe, Base: o.RuntimeDir}}
+	p := &Platform{options: o, processes: clusterhost.Config{Exe: o.HostExe, Base: o.RuntimeDir}, failed: make(map[string]error), faults: make(map[string]int)}
 	if p.arch, err = archOf(o.Arch); err != nil {
 		return nil, err
 	}
@@ -88,6 +100,9 @@ func (p *Platform) capabilities() platforms.Capabilities {
 	if p.swtpm != "" {
 		has[platforms.TPM2] = true
 	}
+	if p.options.TemplateDir != "" {
+		has[platforms.Fork] = true
+	}
 	return platforms.Capabilities{
 		Platform: "qemu", Arch: p.arch.name, Accel: p.accel, Image: p.options.Image, Has: has,
 		MemoryMiB: DefaultMemoryMiB, CPUs: DefaultCPUs, OverheadMiB: p.overheadMiB(), Local: true,
@@ -102,9 +117,14 @@ func (p *Platform) Capabilities() platforms.Capabilities { return p.caps }
 func (p *Platform) AccelReason() string { return p.accelWhy }
 
 // Sweep implements [platforms.Platform]: it removes what cluster hosts have left that died without
-// tearing down.
+// tearing down, and templates that nobody will use.
 func (p *Platform) Sweep(_ context.Context, o platforms.SweepOptions) ([]platforms.Removed, error) {
-	return clusterhost.Sweep(p.options.RuntimeDir, o)
+	removed, err := clusterhost.Sweep(p.options.RuntimeDir, o)
+	if err != nil || p.options.TemplateDir == "" {
+		return removed, err
+	}
+	templates, err := p.templates().Sweep(o.DryRun)
+	return append(removed, templates...), err
 }
 
 // Close implements [platforms.Platform]. The platform itself holds nothing.

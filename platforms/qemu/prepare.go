@@ -18,16 +18,30 @@ import (
 
 const mib = 1 << 20
 
-// prepare makes the files of a machine and works out its command line.
-func (c *Cluster) prepare(ctx context.Context, spec platforms.MachineSpec, nics []clusterhost.NIC) (clusterhost.Machine, error) {
-	p := c.platform
+// source is where a machine's memory and disks come from: nowhere and the image, for most.
+type source struct {
+	dir      string // for the machine's disks
+	ram      string // see launch
+	template string // directory of the template that is forked; empty for none
+}
+
+// launch is what a machine of the spec is, without its files and interfaces.
+func (p *Platform) launch(spec platforms.MachineSpec) launch {
 	l := launch{
 		arch: p.arch, accel: p.accel, emulator: p.emulator.path, name: spec.Name,
 		cpus: orDefault(spec.CPUs, DefaultCPUs), memoryMiB: orDefault(spec.MemoryMiB, DefaultMemoryMiB),
-		firmware: orDefault(spec.Firmware, p.arch.defaultFirmware()), tpm: spec.TPM, nics: nics,
+		firmware: orDefault(spec.Firmware, p.arch.defaultFirmware()), tpm: spec.TPM,
 	}
 	l.uefi = p.firmware[l.firmware]
-	files, logs := filepath.Join(c.disks, spec.Name), filepath.Join(c.spec.Dir, spec.Name)
+	return l
+}
+
+// prepare makes the files of a machine and works out its command line.
+func (c *Cluster) prepare(ctx context.Context, spec platforms.MachineSpec, nics []clusterhost.NIC, from source) (clusterhost.Machine, error) {
+	p := c.platform
+	l := p.launch(spec)
+	l.nics, l.ram, l.incoming = nics, from.ram, from.template != ""
+	files, logs := from.dir, filepath.Join(c.spec.Dir, spec.Name)
 	for dir, mode := range map[string]os.FileMode{files: 0o700, logs: 0o755} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return clusterhost.Machine{}, err
@@ -36,7 +50,7 @@ func (c *Cluster) prepare(ctx context.Context, spec platforms.MachineSpec, nics 
 	if err := c.makeUserData(&l, spec, files, logs); err != nil {
 		return clusterhost.Machine{}, err
 	}
-	if err := c.makeDisks(ctx, &l, spec, files); err != nil {
+	if err := c.makeDisks(ctx, &l, spec, from); err != nil {
 		return clusterhost.Machine{}, err
 	}
 	machine := clusterhost.Machine{Name: spec.Name, Dir: logs}
@@ -76,25 +90,35 @@ func (p *Platform) check(spec platforms.MachineSpec) error {
 	return nil
 }
 
-// makeDisks makes the machine's disks and its copy of the UEFI variables.
-func (c *Cluster) makeDisks(ctx context.Context, l *launch, spec platforms.MachineSpec, dir string) error {
+// makeDisks makes the machine's disks and its copy of the UEFI variables. Those of a fork are
+// overlays on what its template has.
+func (c *Cluster) makeDisks(ctx context.Context, l *launch, spec platforms.MachineSpec, from source) error {
 	p := c.platform
 	group, ctx := errgroup.WithContext(ctx)
-	l.disk = filepath.Join(dir, "disk.qcow2")
-	group.Go(func() error {
+	add := func(name string, fresh func(file string) error) string {
+		file := filepath.Join(from.dir, name)
+		group.Go(func() error {
+			if from.template != "" {
+				return p.images.overlay(ctx, file, filepath.Join(from.template, name), "qcow2", 0)
+			}
+			return fresh(file)
+		})
+		return file
+	}
+	l.disk = add("disk.qcow2", func(file string) error {
 		size := p.image.VirtualSize + int64(spec.GrowDiskMiB)*mib
-		return p.images.overlay(ctx, l.disk, p.options.Image.Path, p.image.Format, size)
+		return p.images.overlay(ctx, file, p.options.Image.Path, p.image.Format, size)
 	})
 	if l.firmware != platforms.BIOS {
-		l.varsFile = filepath.Join(dir, "vars.qcow2")
-		group.Go(func() error {
-			return p.images.overlay(ctx, l.varsFile, l.uefi.Vars.Filename, l.uefi.Vars.Format, 0)
+		l.varsFile = add("vars.qcow2", func(file string) error {
+			return p.images.overlay(ctx, file, l.uefi.Vars.Filename, l.uefi.Vars.Format, 0)
 		})
 	}
 	for i, d := range spec.Disks {
-		file := filepath.Join(dir, fmt.Sprintf("disk%d.qcow2", i+1))
+		file := add(fmt.Sprintf("disk%d.qcow2", i+1), func(file string) error {
+			return p.images.empty(ctx, file, int64(d.SizeMiB)*mib)
+		})
 		l.disks = append(l.disks, extraDisk{file: file, serial: d.Serial})
-		group.Go(func() error { return p.images.empty(ctx, file, int64(d.SizeMiB)*mib) })
 	}
 	return group.Wait()
 }
@@ -103,12 +127,7 @@ func (c *Cluster) makeDisks(ctx context.Context, l *launch, spec platforms.Machi
 // without secrets beside the console's log. Ignition reads fw_cfg; what is for cloud-init comes on
 // a NoCloud volume.
 func (c *Cluster) makeUserData(l *launch, spec platforms.MachineSpec, dir, logs string) error {
-	o := c.platform.options
-	options := provision.Options{User: o.User, IgnitionMax: o.IgnitionMax, Ignition2: o.Ignition2, Vars: variables(spec.Name, l.nics)}
-	if !spec.NoSSHKey {
-		options.SSHKeys = []string{strings.TrimSpace(string(ssh.MarshalAuthorizedKey(o.SSHKey.PublicKey())))}
-	}
-	rendered, err := provision.Render(spec.UserData, options)
+	rendered, err := c.platform.render(spec, c.login.key, variables(spec.Name, l.nics))
 	if err != nil || rendered.Kind == provision.Empty {
 		return err
 	}
@@ -125,6 +144,15 @@ func (c *Cluster) makeUserData(l *launch, spec platforms.MachineSpec, dir, logs 
 	}
 	l.seed = filepath.Join(dir, "seed.img")
 	return os.WriteFile(l.seed, volume, 0o600)
+}
+
+// render makes what the guest is given of the user data; without a key, it gets none.
+func (p *Platform) render(spec platforms.MachineSpec, key ssh.Signer, vars map[string]string) (provision.Rendered, error) {
+	o := provision.Options{User: p.options.User, IgnitionMax: p.options.IgnitionMax, Ignition2: p.options.Ignition2, Vars: vars}
+	if key != nil && !spec.NoSSHKey {
+		o.SSHKeys = []string{strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey())))}
+	}
+	return provision.Render(spec.UserData, o)
 }
 
 // variables are those that user data may refer to. All addresses are private here.
