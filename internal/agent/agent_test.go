@@ -121,6 +121,10 @@ func testSteps(ctx context.Context, t *testing.T, c *Client) {
 	if got, err := c.Knock(ctx); err != nil || got != nonce {
 		t.Errorf("the nonce is %v, %v", got, err)
 	}
+	one, err := c.Random(ctx)
+	if two, err2 := c.Random(ctx); err != nil || err2 != nil || len(one) != NonceSize || bytes.Equal(one, two) {
+		t.Errorf("random are %x and %x, %v, %v", one, two, err, err2)
+	}
 	file := filepath.Join(t.TempDir(), "file")
 	if _, _, err := c.Do(ctx, AppendFile(file, "one\n"), AppendFile(file, "two\n")); err != nil {
 		t.Fatal(err)

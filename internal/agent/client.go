@@ -203,6 +203,20 @@ func (c *Client) Do(ctx context.Context, steps ...Step) (nonce [NonceSize]byte, 
 	return nonce, true, nil
 }
 
+// Random returns random numbers of the guest's kernel, with nothing that runs there before them.
+func (c *Client) Random(ctx context.Context) ([]byte, error) {
+	b := c.inbox()
+	defer c.forget(b)
+	if err := c.send(frame{kind: 'g', id: b.id}); err != nil {
+		return nil, err
+	}
+	answers, err := c.await(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return answers[0].payload, nil
+}
+
 // Watch knocks at intervals until ctx ends, and has the connection fail when there was no answer
 // for the given patience: then the guest hangs.
 func (c *Client) Watch(ctx context.Context, interval, patience time.Duration) {

@@ -14,6 +14,7 @@
 //	n  set the nonce: 16 bytes
 //	t  set the clock: seconds, nanoseconds (64 bits each)
 //	s  add entropy and reseed
+//	g  get random numbers; the answer is 16 bytes of them
 //	w  write a file: open(2) flags, mode, size, path, data
 //	m  set a MAC address: interface name, address
 //	a  ask whether the guest has an address: a sockaddr

@@ -25,7 +25,7 @@ enum {
 	SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_sigprocmask = 14, SYS_ioctl = 16, SYS_socket = 41, SYS_bind = 49, SYS_clone = 56,
 	SYS_execve = 59, SYS_wait4 = 61, SYS_kill = 62, SYS_fcntl = 72, SYS_chdir = 80, SYS_umask = 95, SYS_setsid = 112,
 	SYS_setgroups = 116, SYS_setresuid = 117, SYS_setresgid = 119, SYS_clock_settime = 227, SYS_exit_group = 231,
-	SYS_openat = 257, SYS_ppoll = 271, SYS_signalfd4 = 289, SYS_dup3 = 292, SYS_pipe2 = 293,
+	SYS_openat = 257, SYS_ppoll = 271, SYS_signalfd4 = 289, SYS_dup3 = 292, SYS_pipe2 = 293, SYS_getrandom = 318,
 };
 __asm__(".globl _start\n_start: xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n call begin\n");
 
@@ -41,7 +41,7 @@ enum {
 	SYS_dup3 = 24, SYS_fcntl = 25, SYS_ioctl = 29, SYS_chdir = 49, SYS_openat = 56, SYS_close = 57, SYS_pipe2 = 59,
 	SYS_read = 63, SYS_write = 64, SYS_ppoll = 73, SYS_signalfd4 = 74, SYS_exit_group = 94, SYS_clock_settime = 112,
 	SYS_kill = 129, SYS_sigprocmask = 135, SYS_setresuid = 147, SYS_setresgid = 149, SYS_setsid = 157, SYS_setgroups = 159,
-	SYS_umask = 166, SYS_socket = 198, SYS_bind = 200, SYS_clone = 220, SYS_execve = 221, SYS_wait4 = 260,
+	SYS_umask = 166, SYS_socket = 198, SYS_bind = 200, SYS_clone = 220, SYS_execve = 221, SYS_wait4 = 260, SYS_getrandom = 278,
 };
 __asm__(".globl _start\n_start: mov x29,#0\n mov x0,sp\n bl begin\n");
 
@@ -321,6 +321,10 @@ static void obey(struct header *h, u8 *payload)
 	}
 	case 's': /* seed */
 		send_number('r', h->id, add_entropy(payload, h->size));
+		return;
+	case 'g':
+		sys(SYS_getrandom, (long)output + sizeof *h, NONCE, 0, 0, 0);
+		send('g', h->id, NONCE);
 		return;
 	case 'w':
 		send_number('r', h->id, write_file(payload));
