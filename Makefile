@@ -29,7 +29,7 @@ test: deps images ## unit tests with the race detector, then real guests of both
 test-all: deps images ## test, and everything that takes too long for each change
 	-npm ci --prefix internal/tools/junit-readers --no-audit --no-fund # readers of JUnit; without them their test is skipped
 	$(GO) test -race ./...
-	$(GO) test ./platforms/qemu -run TestConformance -timeout 2h -v \
+	$(GO) test ./platforms/qemu -run 'TestConformance|TestFork' -forks 200 -timeout 4h -v \
 		-guests amd64=$$(bin/seatrial image build --arch amd64),arm64=$$(bin/seatrial image build --arch arm64)
 	$(GO) test ./internal/e2e -run TestGuests -guests all -v -timeout 5h
 
@@ -40,8 +40,10 @@ images: build
 check: ## format, vet, linters, go.mod, vulnerabilities
 	@internal/tools/check
 
-bench: build ## benchmarks, as ratios where machines differ
+bench: images ## benchmarks, as ratios where machines differ
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test ./platforms/qemu -run '^$$' -bench Fork -benchtime 10x -timeout 1h \
+		-guests amd64=$$(bin/seatrial image build --arch amd64),arm64=$$(bin/seatrial image build --arch arm64)
 
 .PHONY: fixtures
 fixtures: ## build what is compiled in to run in guests, where its sources changed

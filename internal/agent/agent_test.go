@@ -230,7 +230,7 @@ func testInput(ctx context.Context, t *testing.T, c *Client) {
 		}
 	}
 	broken := errors.New("broken")
-	if _, err := run(ctx, c, l, "cat; sleep 600", io.MultiReader(strings.NewReader("x"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+	if _, err := run(ctx, c, l, "cat", io.MultiReader(strings.NewReader("x"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
 		t.Errorf("an input that broke gave %v", err)
 	}
 	if _, err := c.Run(ctx, l, platforms.Command{Line: "yes", Stdout: failing{broken}, Stderr: io.Discard}); !errors.Is(err, broken) {
@@ -245,7 +245,7 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 // TestLost: an agent that dies takes its commands with it.
 func TestLost(t *testing.T) {
 	c := start(t, runtime.GOARCH)
-	_, err := run(t.Context(), c, login(t), "kill -KILL $PPID; sleep 600", nil)
+	_, err := run(t.Context(), c, login(t), "kill -KILL $PPID; sleep 1", nil)
 	if !errors.Is(err, platforms.ErrConnectionLost) || c.Err() == nil {
 		t.Errorf("it gave %v; the connection has %v", err, c.Err())
 	}
