@@ -85,6 +85,8 @@ func obey(monitor io.Writer, command, id string) (code int, end bool) {
 	case "kill-yourself":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "close-port":
+		fmt.Fprintln(monitor, `{"event": "VSERPORT_CHANGE", "data": {"id": "channel", "open": false}}`)
 	case "refuse":
 		fmt.Fprintf(monitor, `{"error": {"class": "DeviceNotFound", "desc": "no such thing"}, "id": %q}`+"\n", id)
 		return 0, false

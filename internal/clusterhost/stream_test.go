@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -231,5 +232,67 @@ func TestNetwork(t *testing.T) {
 	}
 	if !exists(pcap) {
 		t.Error("there is no capture")
+	}
+}
+
+// TestChannel: a stream to the guest, which ends with the guest's end of it.
+func TestChannel(t *testing.T) {
+	c := startHost(t, testConfig(t), testSpec(t))
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Announce(t.Context(), "m1", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	echo := `channel={fd:channel}; cat <&$channel >&$channel & exec "$@"`
+	err = c.Boot(t.Context(), Machine{Name: "m1", Dir: t.TempDir(), Processes: []Process{
+		{Name: "qemu", Argv: []string{"sh", "-c", echo, "m1", exe, fakeGuest, "{fd:qmp}", "{fd:console}", "{fd:nic0}"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := c.Channel(t.Context(), "m1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
+		t.Errorf("it gave %q, %v", got, err)
+	}
+	if err := c.QMP(t.Context(), "m1", "close-port", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(got); err == nil {
+		t.Errorf("after its end it gave %q", got[:n])
+	}
+	mustBootFake(t, c, "m2")
+	if _, err := c.Channel(t.Context(), "m2"); err == nil {
+		t.Error("a machine without a channel has one")
+	}
+}
+
+// TestAlike: machines of different clusters can have the same addresses, those of one cannot.
+func TestAlike(t *testing.T) {
+	networks := []Network{{Name: "net0"}}
+	one, two := startHost(t, testConfig(t), Spec{Seed: 1, Networks: networks}), startHost(t, testConfig(t), Spec{Seed: 2, Networks: networks})
+	template, err := one.Announce(t.Context(), "template", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := two.Announce(t.Context(), "m1", nil, template)
+	if err != nil || first[0] != template[0] {
+		t.Errorf("the first has %+v, %v; want %+v", first, err, template)
+	}
+	second, err := two.Announce(t.Context(), "m2", nil, template)
+	if err != nil || second[0].MAC == first[0].MAC || second[0].IPv4 == first[0].IPv4 || second[0].IPv6 == first[0].IPv6 {
+		t.Errorf("the second has %+v, %v", second, err)
+	}
+	if g1, g2 := one.Networks()[0], two.Networks()[0]; g1 != g2 {
+		t.Errorf("their networks are %+v and %+v", g1, g2)
 	}
 }

@@ -70,7 +70,8 @@ func (c *Cluster) fork(ctx context.Context, spec platforms.MachineSpec, progress
 		c.platform.restored(key, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("restore: %w", err)
+		// What the template printed is not what the machine will have printed.
+		return nil, errors.Join(fmt.Errorf("restore: %w", err), os.Remove(filepath.Join(c.spec.Dir, spec.Name, consoleFile)))
 	}
 	m.forked = true
 	return m, nil
