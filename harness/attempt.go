@@ -275,7 +275,9 @@ const testGrace = 5 * time.Second
 func (a *attempt) runSubtest(ctx context.Context, c *cluster, facts Facts, s Subtest, grace time.Duration) verdict {
 	began := time.Now()
 	var v verdict
-	if missing := facts.Has.Missing(s.Image...); len(missing) > 0 {
+	if why := a.job.SkipParts[s.Name]; why != "" {
+		v = verdict{skipped: true, msgs: []string{why}}
+	} else if missing := facts.Has.Missing(s.Image...); len(missing) > 0 {
 		v = verdict{skipped: true, msgs: []string{lacks("image", missing)}}
 	} else {
 		v = a.newT(c, facts, s.Name).call(ctx, s.Run, grace)

@@ -20,6 +20,8 @@ type Job struct {
 	Subtests []string
 	// Skip is the reason for which the job will not run, if there is one.
 	Skip string
+	// SkipParts has the reasons for which single subtests will not run.
+	SkipParts map[string]string
 
 	platform platforms.Platform
 }

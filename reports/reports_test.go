@@ -16,6 +16,7 @@ import (
 	"seatrial/harness/event"
 	"seatrial/internal/gate"
 	"seatrial/internal/rollup"
+	"seatrial/internal/triage/policy"
 	"seatrial/reports"
 	"seatrial/reports/console"
 )
@@ -47,9 +48,9 @@ func golden(t *testing.T, path string, got []byte) {
 func policyFor(name string) rollup.Policy {
 	switch name {
 	case "mixed":
-		return rollup.Policy{Required: []string{"docker.base/network", "kubernetes.basic"}}
+		return rollup.Policy{Required: policy.Require("docker.base/network", "kubernetes.basic")}
 	case "interrupted":
-		return rollup.Policy{Required: []string{"etcd.base"}}
+		return rollup.Policy{Required: policy.Require("etcd.base")}
 	default:
 		return rollup.Policy{}
 	}
@@ -62,7 +63,7 @@ func judged(events []event.Event, p rollup.Policy) rollup.Result {
 		fold.Add(e)
 	}
 	r := rollup.Judge(fold.Result(), p)
-	r.Gate = gate.Judge(r)
+	r.Gate = gate.Judge(r, nil)
 	return r
 }
 
@@ -130,7 +131,7 @@ func TestUnfinished(t *testing.T) {
 		for i, e := range readStream(t, name) {
 			fold.Add(e)
 			r := rollup.Judge(fold.Result(), policyFor(name))
-			r.Gate = gate.Judge(r)
+			r.Gate = gate.Judge(r, nil)
 			err := reports.WriteAll(r, reports.Options{}, func(string, func(io.Writer) error) error { return nil })
 			for _, f := range reports.Formats() {
 				err = errors.Join(err, f.Write(io.Discard, r, reports.Options{}))

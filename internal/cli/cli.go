@@ -124,6 +124,7 @@ the environment kept it from finding out.`,
 	root.AddCommand(
 		a.runCommand(), a.listCommand(), a.imageCommand(), a.reportCommand(), a.mergeCommand(),
 		a.bisectCommand(), a.investigateCommand(),
+		a.triageCommand(), a.gateCommand(), a.compareCommand(), a.historyCommand(),
 		a.spawnCommand(), a.sshCommand(), a.consoleCommand(), a.gcCommand(), a.doctorCommand(),
 		a.versionCommand(), a.clusterHostCommand(),
 	)

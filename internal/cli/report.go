@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
 
@@ -14,8 +15,9 @@ import (
 
 func (a *app) reportCommand() *cobra.Command {
 	var format string
-	var required []string
 	var o reports.Options
+	var files policyFlags
+	var past historyFlags
 	cmd := &cobra.Command{
 		Use: "report DIR", Short: "Write a report of a run to standard output",
 		Long: `Write a report of the run in DIR to standard output.
@@ -31,21 +33,20 @@ The run is judged anew, so other policy files may be given. The formats:
             job summary, by itself when it runs there`,
 		Args: positional(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			names, err := readRequired(required)
+			policy, err := files.policy()
 			if err != nil {
 				return err
 			}
-			policy := rollup.Policy{Required: names}
 			if format == "console" {
-				return a.replay(words[0], policy)
+				return a.replay(cmd.Context(), words[0], policy, past)
 			}
 			f, err := reports.Find(format)
 			if err != nil {
 				return usage(err)
 			}
-			result, err := load(words[0], policy)
+			result, _, err := a.loadWith(cmd.Context(), words[0], policy, past)
 			if err != nil {
-				return noRun(err)
+				return err
 			}
 			o.Artifacts = os.DirFS(words[0])
 			err = f.Write(cmd.OutOrStdout(), result, o)
@@ -58,7 +59,8 @@ The run is judged anew, so other policy files may be given. The formats:
 	cmd.Flags().StringVar(&format, "format", "console", "console, json, junit, tap, matrix, html, csv, slide, issue or github")
 	cmd.Flags().StringVar(&o.Cluster, "cluster", "", "with issue: this cluster only")
 	cmd.Flags().StringVar(&o.Attachments, "attachments", "", "with junit: what stands before the paths of attachments")
-	cmd.Flags().StringArrayVar(&required, "required", nil, "file of tests that must have run, a line each; repeatable")
+	files.register(cmd.Flags())
+	past.register(cmd.Flags())
 	return cmd
 }
 
@@ -71,17 +73,19 @@ func noRun(err error) error {
 }
 
 // replay prints what the run in dir printed.
-func (a *app) replay(dir string, policy rollup.Policy) error {
+func (a *app) replay(ctx context.Context, dir string, policy rollup.Policy, past historyFlags) error {
 	c := console.New(a.env.Stdout, console.Options{})
-	fold := rollup.New()
 	for e, err := range runstore.Read(dir) {
 		if err != nil {
 			return noRun(err)
 		}
-		fold.Add(e)
 		if err := c.Event(e); err != nil {
 			return err
 		}
 	}
-	return c.Summary(judged(fold, policy), dir, "")
+	result, _, err := a.loadWith(ctx, dir, policy, past)
+	if err != nil {
+		return err
+	}
+	return c.Summary(result, dir, "")
 }

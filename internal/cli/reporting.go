@@ -13,6 +13,7 @@ import (
 	"seatrial/internal/gate"
 	"seatrial/internal/rollup"
 	"seatrial/internal/runstore"
+	"seatrial/internal/triage/policy"
 	"seatrial/reports"
 	"seatrial/reports/console"
 )
@@ -23,6 +24,7 @@ import (
 type reporter struct {
 	store   *runstore.Store
 	policy  rollup.Policy
+	gate    *policy.Gate
 	copies  map[string]string // format to the path of an extra copy
 	console *console.Console
 	options reports.Options
@@ -44,13 +46,14 @@ func (r *run) newReporter() (*reporter, error) {
 		out = r.env.Stderr
 	}
 	rep := &reporter{
-		store: r.store, policy: rollup.Policy{Required: r.required}, fold: rollup.New(),
+		store: r.store, policy: r.policy, gate: r.gate, fold: rollup.New(),
 		console: console.New(out, console.ForFile(out, r.env.Getenv("NO_COLOR") != "")),
 		copies:  map[string]string{"junit": r.flags.junit, "tap": r.flags.tap, "json": r.flags.json},
 		out:     out,
 		options: reports.Options{Attachments: r.flags.attachments},
 		dirty:   make(chan struct{}, 1),
 	}
+	rep.policy.ReadText = textsIn(r.store.Dir())
 	if r.resumed {
 		for e, err := range runstore.Read(r.store.Dir()) {
 			if err != nil {
@@ -106,7 +109,7 @@ func (r *reporter) write(ctx context.Context) {
 		select {
 		case <-r.dirty:
 			start := time.Now()
-			if err := r.files(r.result()); err != nil {
+			if err := r.files(r.result(false)); err != nil {
 				r.fail(err)
 			}
 			rest = restFactor * time.Since(start)
@@ -120,16 +123,26 @@ func (r *reporter) files(result rollup.Result) error {
 	return writeReports(r.store.Dir(), result, r.copies, r.options)
 }
 
-// result is the judged result so far.
-func (r *reporter) result() rollup.Result {
+// result is the judged result so far. Until the run is over, rules do without
+// consoles, which are long.
+func (r *reporter) result(over bool) rollup.Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return judged(r.fold, r.policy)
+	p := r.policy
+	if !over {
+		p.ReadText = nil
+	}
+	return judged(r.fold, p, r.gate)
 }
 
-func judged(fold *rollup.Fold, policy rollup.Policy) rollup.Result {
-	result := rollup.Judge(fold.Result(), policy)
-	result.Gate = gate.Judge(result)
+// judged is the result of a fold by a policy and a gate policy, nil for the
+// default one.
+func judged(fold *rollup.Fold, p rollup.Policy, by *policy.Gate) rollup.Result {
+	if by != nil {
+		p.Required, p.Thresholds = p.Required.And(by.Required), by.Thresholds
+	}
+	result := rollup.Judge(fold.Result(), p)
+	result.Gate = gate.Judge(result, by)
 	return result
 }
 
@@ -168,7 +181,7 @@ func (r *reporter) fail(err error) {
 func (r *reporter) finish() (rollup.Result, error) {
 	r.stop()
 	r.done.Wait()
-	result := r.result()
+	result := r.result(true)
 	err := r.files(result)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -197,12 +210,22 @@ func (r *reporter) pause() (resume func()) {
 
 // load reads a run directory and judges it.
 func load(dir string, policy rollup.Policy) (rollup.Result, error) {
+	fold, err := folded(dir)
+	if err != nil {
+		return rollup.Result{}, err
+	}
+	policy.ReadText = textsIn(dir)
+	return judged(fold, policy, nil), nil
+}
+
+// folded reads the facts of a run directory.
+func folded(dir string) (*rollup.Fold, error) {
 	fold := rollup.New()
 	for e, err := range runstore.Read(dir) {
 		if err != nil {
-			return rollup.Result{}, err
+			return nil, err
 		}
 		fold.Add(e)
 	}
-	return judged(fold, policy), nil
+	return fold, nil
 }

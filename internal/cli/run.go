@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +16,7 @@ import (
 	"seatrial/harness/event"
 	"seatrial/internal/rollup"
 	"seatrial/internal/runstore"
+	"seatrial/internal/triage/policy"
 )
 
 // runsDir is where run directories are made unless --out says otherwise.
@@ -62,8 +59,9 @@ type run struct {
 	flags    *runFlags
 	jobs     []harness.Job
 	digest   string // of the whole plan, also when only a shard of it is run
-	required []string
-	took     map[event.Cell]time.Duration // in an earlier run, on whatever image
+	policy   rollup.Policy
+	gate     *policy.Gate
+	lasts    func(event.Cell) time.Duration // in earlier runs; nil if that does not matter
 	store    *runstore.Store
 	progress runstore.Progress
 	resumed  bool
@@ -86,7 +84,10 @@ func (r *run) main(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
-	if r.required, err = readRequired(r.flags.required); err != nil {
+	if r.policy, err = r.flags.policy(); err != nil {
+		return err
+	}
+	if r.gate, err = gatePolicy(r.flags.policyFile); err != nil {
 		return err
 	}
 	machines, err := r.openTargets(ctx, &r.flags.targetFlags)
@@ -110,8 +111,11 @@ func (r *run) on(ctx context.Context, drain <-chan struct{}, selected []harness.
 	plan := harness.Plan(selected, machines.platforms, r.flags.seed)
 	r.jobs, r.digest = harness.InShard(plan, shard), harness.Digest(plan)
 	if r.flags.seed == 0 && len(r.jobs) > 1 { // a seed asks for an order of its own
-		r.took = durations(filepath.Join(runsDir, "latest"))
+		if r.lasts, err = r.expected(ctx, r.flags.historyFlags); err != nil {
+			return rollup.Result{}, err
+		}
 	}
+	applyKnown(r.jobs, r.policy.Known, r.policy.Now, versions(machines.images, r.facts()))
 	if err := r.openStore(); err != nil {
 		return rollup.Result{}, err
 	}
@@ -150,25 +154,6 @@ func lastFailed(dir string) ([]string, error) {
 	return unique(names), nil
 }
 
-// readRequired reads lists of required tests: a name a line, "#" begins a
-// comment.
-func readRequired(files []string) ([]string, error) {
-	var names []string
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, usagef("--required: %w", err)
-		}
-		for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
-			line, _, _ := strings.Cut(lines.Text(), "#")
-			if name := strings.TrimSpace(line); name != "" {
-				names = append(names, name)
-			}
-		}
-	}
-	return unique(names), nil
-}
-
 // openStore makes the run directory, or opens the one that is gone on with.
 func (r *run) openStore() (err error) {
 	if dir := r.flags.resume; dir != "" {
@@ -192,6 +177,9 @@ func (r *run) execute(ctx context.Context, drain <-chan struct{}, shard *event.S
 	if err != nil {
 		return rollup.Result{}, err
 	}
+	if r.policy, err = r.remembering(ctx, r.policy, r.flags.historyFlags, r.runID()); err != nil {
+		return rollup.Result{}, err
+	}
 	r.report, err = r.newReporter()
 	if err != nil {
 		return rollup.Result{}, err
@@ -213,6 +201,11 @@ func (r *run) execute(ctx context.Context, drain <-chan struct{}, shard *event.S
 		err = r.store.Append(&event.RunFinished{End: end, Seconds: time.Since(began).Seconds()})
 	}
 	result, reportErr := r.report.finish()
+	if r.flags.shard == "" { // shards are recorded when they are merged
+		if err := r.record(context.WithoutCancel(ctx), r.flags.historyFlags, result, r.policy, r.store.Dir()); err != nil {
+			fmt.Fprintf(r.env.Stderr, "seatrial: the run is not in the history: %v\n", err)
+		}
+	}
 	return result, errors.Join(err, reportErr, r.toGitHub(r.report.out, result, r.store.Dir()))
 }
 

@@ -100,9 +100,11 @@ func (f *targetFlags) imageFor(arch string) (string, error) {
 // runFlags are the flags of `run`.
 type runFlags struct {
 	targetFlags
+	policyFlags
+	historyFlags
+	policyFile   string
 	config       string
 	parallel     string
-	required     []string
 	retries      int
 	timeoutScale float64
 	seed         uint64
@@ -129,9 +131,11 @@ type runFlags struct {
 
 func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.targetFlags.register(fs)
+	f.policyFlags.register(fs)
+	f.historyFlags.register(fs)
+	fs.StringVar(&f.policyFile, "policy", "", "gate policy: what blocks in a channel")
 	fs.StringVar(&f.config, "config", "", "run file: defaults for these flags in YAML (default seatrial.yaml, if there is one)")
 	fs.StringVar(&f.parallel, "parallel", "auto", "tests at once; auto admits by memory and CPUs")
-	fs.StringArrayVar(&f.required, "required", nil, "file of tests that must have run, a line each; repeatable")
 	fs.IntVar(&f.retries, "retries", 1, "tries after a failure, to tell flaky from broken")
 	fs.Float64Var(&f.timeoutScale, "timeout-scale", 1, "factor for every time limit")
 	fs.Uint64Var(&f.seed, "seed", 0, "shuffle the order; 0 keeps it alphabetical")

@@ -6,11 +6,9 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"time"
 
 	"seatrial/harness"
 	"seatrial/harness/event"
-	"seatrial/internal/runstore"
 	"seatrial/internal/schedule"
 	"seatrial/platforms"
 )
@@ -21,9 +19,10 @@ func (r *run) options(budget *schedule.Budget, drain <-chan struct{}) harness.Op
 		Emit:         func(b event.Body) error { return r.store.Append(b) },
 		ArtifactDir:  r.artifactDir,
 		Reproduce:    r.reproduce,
-		Facts:        harness.FactsCache{Dir: r.cacheDir("facts"), Host: processor()},
+		Facts:        r.facts(),
 		Log:          r.log,
 		Budget:       budget,
+		Expected:     r.lasts,
 		Start:        harness.Start(r.flags.start),
 		VerifyForks:  r.verifyForks(),
 		Pack:         r.flags.pack,
@@ -37,12 +36,6 @@ func (r *run) options(budget *schedule.Budget, drain <-chan struct{}) harness.Op
 		KeepFor:      r.flags.keepFor,
 		Kept:         r.kept,
 	}
-	if len(r.took) > 0 {
-		o.Expected = func(c event.Cell) time.Duration {
-			c.Image = ""
-			return r.took[c]
-		}
-	}
 	if r.flags.shellOnFail {
 		o.OnFailure = r.shellOnFail
 		o.Retries = 0
@@ -52,22 +45,6 @@ func (r *run) options(budget *schedule.Budget, drain <-chan struct{}) harness.Op
 		o.Tried = func(c event.Cell) int { return r.progress.Cells[c].Attempts }
 	}
 	return o
-}
-
-// durations tells how long the tests of a run took, as far as it can be read.
-func durations(dir string) map[event.Cell]time.Duration {
-	took := make(map[event.Cell]time.Duration)
-	for e, err := range runstore.Read(dir) {
-		if err != nil {
-			break
-		}
-		if a, ok := e.Body.(*event.AttemptFinished); ok {
-			cell := a.Cell
-			cell.Image = ""
-			took[cell] = time.Duration(a.Seconds * float64(time.Second))
-		}
-	}
-	return took
 }
 
 // verifyForks is the share of passes from forks that is repeated cold: what the
@@ -81,6 +58,11 @@ func (r *run) verifyForks() float64 {
 		return 0.03
 	}
 	return 0
+}
+
+// facts is what is known of images.
+func (a *app) facts() harness.FactsCache {
+	return harness.FactsCache{Dir: a.cacheDir("facts"), Host: processor()}
 }
 
 func (r *run) artifactDir(cell event.Cell, n int) (string, error) {

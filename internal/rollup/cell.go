@@ -1,6 +1,7 @@
 package rollup
 
 import (
+	"fmt"
 	"path"
 	"slices"
 
@@ -202,4 +203,31 @@ func (a *attempt) build(dir string) Attempt {
 		out.Output = Printable(log.text())
 	}
 	return out
+}
+
+// Where is the "FILE:LINE" of a finding, or dir if it has no file.
+func (f Finding) Where(dir string) string {
+	if f.File == "" {
+		return dir
+	}
+	return fmt.Sprintf("%s:%d", f.File, f.Line)
+}
+
+// Evidence is where to look at what a row failed with: the first finding that
+// fails it, else the console of its first machine, else the directory of the
+// attempt; relative to the run directory, "" if there is nothing.
+func (r Row) Evidence() string {
+	a := r.failing()
+	if a == nil && len(r.Attempts) > 0 {
+		a = &r.Attempts[len(r.Attempts)-1]
+	}
+	switch {
+	case a == nil:
+		return ""
+	case fatal(*a) != nil:
+		return fatal(*a).Where(a.Artifacts)
+	case len(a.Booted) > 0:
+		return path.Join(a.Booted[0].Artifacts, "console.txt")
+	}
+	return a.Artifacts
 }

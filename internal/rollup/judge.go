@@ -5,33 +5,49 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"seatrial/harness/event"
+	"seatrial/internal/history"
+	"seatrial/internal/triage/compare"
+	"seatrial/internal/triage/policy"
 )
 
-// Policy is what a result is judged by.
+// Policy is what a result is judged by. Its zero value knows no exceptions and
+// no history.
 type Policy struct {
-	// Required names tests, "cl.basic", and subtests, "cl.basic/ssh", that
-	// must have run in each place of the run.
-	Required []string
+	Required *policy.Required
+	Known    *policy.Known
+	Rules    *policy.Rules
+	// Now is the time by which entries expire.
+	Now time.Time
+	// Thresholds are those of statistics over earlier runs; zero means those of
+	// package compare.
+	Thresholds compare.Thresholds
+	// Earlier is what is known of earlier runs.
+	Earlier history.Earlier
+	// ReadText, if set, returns the text of a file of the run directory, or as
+	// much of it as rules should look at; "" if there is none.
+	ReadText func(name string) string
 }
 
-// Judge returns the result with the verdicts that the policy gives it, and
-// with a row for each required test that was not selected. The facts stay as
-// they are, but for the message of what is missing, which says why; r itself
-// is not changed.
+// Judge returns the result with the verdicts that the policy gives it, the
+// causes of failures, and a row for each required test that was not selected.
+// The facts stay as they are, but for the message of what is missing, which says
+// why, and the signatures, which become those of package triage; r itself is not
+// changed.
 func Judge(r Result, p Policy) Result {
-	required := make(map[string]bool)
-	for _, name := range p.Required {
-		required[name] = true
-	}
 	rows := make([]Row, len(r.Results))
 	for i, row := range r.Results {
-		rows[i] = judgeRow(row, r.Run, required)
+		rows[i] = p.judgeRow(row, r.Run)
 	}
-	rows = append(rows, notSelected(rows, p.Required)...)
+	rows = append(rows, p.notSelected(rows, r.Run)...)
 	slices.SortStableFunc(rows, func(a, b Row) int { return compareCells(a.cell(), b.cell()) })
-	r.Results = rows
+	r.Results, r.Clusters = rows, nil
+	p.diagnose(&r)
+	p.remember(&r)
+	compareRows(rows)
+	r.Policy = p.notes(r)
 	return r
 }
 
@@ -39,8 +55,22 @@ func (r Row) cell() event.Cell {
 	return event.Cell{Test: r.Test, Suite: r.Suite, Platform: r.Platform, Arch: r.Arch, Accel: r.Accel, Image: r.Image}
 }
 
-func judgeRow(row Row, run Run, required map[string]bool) Row {
-	row.Required = required[row.Test]
+// requires says whether a test, or "test/subtest", is required in a place, and
+// where that stands.
+func (p Policy) requires(test string, place policy.Place) (at string, required bool) {
+	if p.Required == nil {
+		return "", false
+	}
+	r, ok := p.Required.Requires(test, place)
+	if !ok {
+		return "", false
+	}
+	return r.At.String(), true
+}
+
+func (p Policy) judgeRow(row Row, run Run) Row {
+	place := policyPlace(run, row)
+	row.RequiredBy, row.Required = p.requires(row.Test, place)
 	row.Verdict = verdict(row.Outcome)
 	switch {
 	case row.Verdict == Missing:
@@ -50,22 +80,47 @@ func judgeRow(row Row, run Run, required map[string]bool) Row {
 	case row.Verdict == Pass && retried(row):
 		row.Verdict = Flaky
 	}
-	row.Subtests = withRequired(row, required)
+	row.Subtests = p.withRequired(row, place)
 	for i := range row.Subtests {
-		judgeSubtest(&row.Subtests[i], row, required)
+		s := &row.Subtests[i]
+		s.RequiredBy, s.Required = p.requiresPart(row.Test, s.Name, place)
+		judgeSubtest(s, row)
 	}
 	return row
 }
 
+// requiresPart is like requires for a subtest. A requirement that names tests by
+// a prefix does not ask for each of their subtests.
+func (p Policy) requiresPart(test, subtest string, place policy.Place) (at string, required bool) {
+	if p.Required == nil {
+		return "", false
+	}
+	for _, r := range p.Required.Tests {
+		if _, free := r.Exception(place); !free && r.Name == test+"/"+subtest {
+			return r.At.String(), true
+		}
+	}
+	return "", false
+}
+
 // withRequired returns a copy of the row's subtests and of those that are
 // required of it, so that one which the test does not even know is missing.
-func withRequired(row Row, required map[string]bool) []Subtest {
+func (p Policy) withRequired(row Row, place policy.Place) []Subtest {
 	subtests := slices.Clone(row.Subtests)
-	for _, name := range slices.Sorted(maps.Keys(required)) {
-		sub, ok := strings.CutPrefix(name, row.Test+"/")
-		if ok && !slices.ContainsFunc(subtests, func(s Subtest) bool { return s.Name == sub }) {
-			subtests = append(subtests, Subtest{Name: sub})
+	if p.Required == nil {
+		return subtests
+	}
+	var wanted []string
+	for _, r := range p.Required.Tests {
+		sub, ok := strings.CutPrefix(r.Name, row.Test+"/")
+		_, free := r.Exception(place)
+		if ok && !free && !slices.ContainsFunc(subtests, func(s Subtest) bool { return s.Name == sub }) {
+			wanted = append(wanted, sub)
 		}
+	}
+	slices.Sort(wanted)
+	for _, sub := range slices.Compact(wanted) {
+		subtests = append(subtests, Subtest{Name: sub})
 	}
 	return subtests
 }
@@ -130,8 +185,7 @@ func EndText(run Run) string {
 	return "the run " + text
 }
 
-func judgeSubtest(s *Subtest, row Row, required map[string]bool) {
-	s.Required = required[row.Test+"/"+s.Name]
+func judgeSubtest(s *Subtest, row Row) {
 	s.Verdict = verdict(s.Outcome)
 	switch {
 	case s.Verdict == Missing && row.Outcome == event.Skip && !s.Required:
@@ -160,31 +214,36 @@ func subtestRetried(name string, row Row) bool {
 
 // notSelected returns a row for each required test that has none in a place of
 // the run; where the run has no place, one without place.
-func notSelected(rows []Row, required []string) []Row {
-	var places, missing []Row
-	have := make(map[event.Cell]bool)
-	suites := make(map[string]string) // by test
+func (p Policy) notSelected(rows []Row, run Run) []Row {
+	if p.Required == nil {
+		return nil
+	}
+	places := make(map[event.Cell]Row)
+	ran := make(map[event.Cell][]string) // tests, by place
+	suites := make(map[string]string)    // by test
 	for _, row := range rows {
 		suites[row.Test] = row.Suite
-		have[placeOf(row, row.Test)] = true
-		if !slices.ContainsFunc(places, func(p Row) bool { return placeOf(p, "") == placeOf(row, "") }) {
-			places = append(places, row)
-		}
+		place := placeOf(row, "")
+		places[place] = row
+		ran[place] = append(ran[place], row.Test)
 	}
 	if len(places) == 0 {
-		places = append(places, Row{})
+		places[event.Cell{}] = Row{}
 	}
-	for _, wanted := range required {
-		test, _, _ := strings.Cut(wanted, "/")
-		for _, p := range places {
-			key := placeOf(p, test)
-			if have[key] {
+	var missing []Row
+	for _, place := range slices.SortedFunc(maps.Keys(places), compareCells) {
+		like := places[place]
+		for _, wanted := range p.Required.Tests {
+			test, _, _ := strings.Cut(wanted.Name, "/")
+			named := func(name string) bool { return name == test || wanted.Names(name) }
+			if _, free := wanted.Exception(policyPlace(run, like)); free || slices.ContainsFunc(ran[place], named) {
 				continue
 			}
-			have[key] = true
+			ran[place] = append(ran[place], test)
 			missing = append(missing, Row{
-				Test: name(test), Suite: suites[test], Platform: p.Platform, Arch: p.Arch, Accel: p.Accel, Image: p.Image, Variant: p.Variant,
-				Verdict: Missing, Message: "required, but not selected", Required: true, NotSelected: true,
+				Test: name(test), Suite: suites[test],
+				Platform: like.Platform, Arch: like.Arch, Accel: like.Accel, Image: like.Image, Variant: like.Variant,
+				Verdict: Missing, Message: "required, but not selected", Required: true, RequiredBy: wanted.At.String(), NotSelected: true,
 				Subtests: []Subtest{}, Attempts: []Attempt{},
 			})
 		}

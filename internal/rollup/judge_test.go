@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"seatrial/harness/event"
+	"seatrial/internal/triage/policy"
 )
 
 func TestVerdicts(t *testing.T) {
@@ -44,7 +45,7 @@ func TestVerdicts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Policy{}
 			if tt.required {
-				p.Required = []string{"a"}
+				p.Required = policy.Require("a")
 			}
 			in := Result{Run: Run{End: event.Interrupted}, Results: []Row{{Test: "a", Outcome: tt.outcome, Message: "m", Attempts: tt.attempts}}}
 			before, err := json.Marshal(in)
@@ -75,7 +76,8 @@ func TestSubtestVerdicts(t *testing.T) {
 		},
 	}
 	in := Result{Results: []Row{row, {Test: "b", Outcome: event.Skip, Message: "no tpm", Subtests: []Subtest{{Name: "x"}, {Name: "y"}}}}}
-	got := Judge(in, Policy{Required: []string{"a/wanted", "a/unknown", "b/y"}}).Results
+	got := Judge(in, Policy{Required: policy.Require("a/wanted", "a/unknown", "b/y")}).Results
+	got[0].Subtests[1].Signature, got[0].Subtests[1].Diagnosis = "", Diagnosis{} // TestDiagnose is about these
 	if s := in.Results[1].Subtests[0]; s.Verdict != "" {
 		t.Errorf("the argument has now the verdict %s", s.Verdict)
 	}
@@ -104,7 +106,7 @@ func TestNotSelected(t *testing.T) {
 	type key struct{ Test, Suite, Arch string }
 	missing := func(rows []Row, required ...string) []key {
 		var keys []key
-		for _, row := range Judge(Result{Results: rows}, Policy{Required: required}).Results {
+		for _, row := range Judge(Result{Results: rows}, Policy{Required: policy.Require(required...)}).Results {
 			if row.NotSelected {
 				keys = append(keys, key{row.Test, row.Suite, row.Arch})
 				if row.Verdict != Missing || !row.Required || row.Outcome != "" {

@@ -131,9 +131,11 @@ type Row struct {
 	Doc  string   `json:"doc,omitempty"`
 	Tags []string `json:"tags,omitempty"`
 	// Required is set on a test that the policy requires; NotSelected on a
-	// row that exists only because of that.
-	Required    bool `json:"required,omitempty"`
-	NotSelected bool `json:"not_selected,omitempty"`
+	// row that exists only because of that. RequiredBy is the "FILE:LINE:COLUMN"
+	// that says so.
+	Required    bool   `json:"required,omitempty"`
+	RequiredBy  string `json:"required_by,omitempty"`
+	NotSelected bool   `json:"not_selected,omitempty"`
 	// ForkDiffers is set on a test that passed as a fork and did not when it
 	// was repeated cold.
 	ForkDiffers bool `json:"fork_differs,omitempty"`
@@ -170,6 +172,10 @@ type Subtest struct {
 	Class    event.Class   `json:"class,omitempty"`
 	Seconds  float64       `json:"seconds"`
 	Required bool          `json:"required,omitempty"`
+	// RequiredBy is as in Row.
+	RequiredBy string `json:"required_by,omitempty"`
+	// Signature is that of a failure, as rules and known failures see it.
+	Signature string `json:"signature,omitempty"`
 	// Output is the end of what the subtest logged.
 	Output string `json:"output,omitempty"`
 
@@ -255,7 +261,9 @@ const (
 // Gate is the answer with all its reasons.
 type Gate struct {
 	Verdict GateVerdict `json:"verdict"`
-	Reasons []Reason    `json:"reasons"`
+	// Channel is that of the policy file, "" for the default policy.
+	Channel string   `json:"channel,omitempty"`
+	Reasons []Reason `json:"reasons"`
 }
 
 // Severity is what a reason does to the gate's answer.

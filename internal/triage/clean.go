@@ -1,6 +1,7 @@
 package triage
 
 import (
+	"io"
 	"regexp"
 	"strings"
 	"unicode"
@@ -66,4 +67,25 @@ func shorten(text string, limit int) string {
 	half := (limit - len(cut)) / 2
 	head, tail := text[:half], text[len(text)-half:]
 	return strings.ToValidUTF8(head, "") + cut + strings.ToValidUTF8(tail, "")
+}
+
+// Excerpt reads a file's text, or the start and the end of it if it has more
+// than limit bytes. What cannot be read is not there.
+func Excerpt(f io.ReadSeeker, limit int) string {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return ""
+	}
+	part := func(from, n int64) string {
+		if _, err := f.Seek(from, io.SeekStart); err != nil {
+			return ""
+		}
+		data, _ := io.ReadAll(io.LimitReader(f, n))
+		return string(data)
+	}
+	if size <= int64(limit) {
+		return part(0, size)
+	}
+	half := int64(limit / 2)
+	return part(0, half) + "\n...\n" + part(size-half, half)
 }

@@ -56,6 +56,21 @@ const (
 // earlier runs. Oopses are never joined by likeness, since one letter tells
 // functions apart.
 func Group(failures []Failure, earlier []Seed) Grouping {
+	signed := make([]Signed, len(failures))
+	for i, f := range failures {
+		signed[i] = Signed{f.Test, Sign(f)}
+	}
+	return GroupSigned(signed, earlier)
+}
+
+// Signed is what grouping needs to know of a failure.
+type Signed struct {
+	Test string
+	Signature
+}
+
+// GroupSigned is Group for failures whose signatures are known.
+func GroupSigned(failures []Signed, earlier []Seed) Grouping {
 	g := grouper{owners: make(map[string]*group), areas: make(map[string][]*group)}
 	g.seed(earlier)
 	var local []*group
@@ -78,10 +93,10 @@ type part struct {
 
 // partsOf sorts failures by test and key; those of a test come the largest
 // first.
-func partsOf(failures []Failure) map[string][]*part {
+func partsOf(failures []Signed) map[string][]*part {
 	byKey := make(map[string]map[string]*part)
 	for i, f := range failures {
-		s := Sign(f)
+		s := f.Signature
 		if byKey[f.Test] == nil {
 			byKey[f.Test] = make(map[string]*part)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"seatrial/harness/event"
 	"seatrial/internal/rollup"
+	"seatrial/internal/triage/policy"
 	"seatrial/reports/internal/view"
 )
 
@@ -50,7 +51,7 @@ func recorded(t *testing.T) map[string]rollup.Result {
 			}
 			fold.Add(e)
 		}
-		results[filepath.Base(path)] = rollup.Judge(fold.Result(), rollup.Policy{Required: []string{"cl.required", "cl.basic/required"}})
+		results[filepath.Base(path)] = rollup.Judge(fold.Result(), rollup.Policy{Required: policy.Require("cl.required", "cl.basic/required")})
 	}
 	return results
 }

@@ -61,7 +61,7 @@ func (e *Entry) audit(observed []Observation, now time.Time) []Remark {
 	remark := func(kind RemarkKind, evidence []Observation, format string, args ...any) {
 		remarks = append(remarks, Remark{e, kind, fmt.Sprintf(format, args...), evidence})
 	}
-	if e.Expired(now) {
+	if e.Expired(now) && !e.Snoozed {
 		remark(Expired, nil, "expired on %s", e.Until.Format(time.DateOnly))
 	}
 	covered := 0

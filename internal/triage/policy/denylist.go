@@ -29,7 +29,7 @@ func (s *source) denial(n *yaml.Node) *Entry {
 	}
 	o.foreign = true
 	e := &Entry{
-		At: s.at(n), Pattern: o.pattern(), Tracker: o.text("tracker"), Until: o.date("snooze"), Action: Skip,
+		At: s.at(n), Pattern: o.pattern(), Tracker: o.text("tracker"), Until: o.date("snooze"), Action: Skip, Snoozed: true,
 		Scope: Scope{Streams: o.texts("streams"), Arches: arches(o.texts("arches")), Platforms: o.texts("platforms"), OSVersions: o.texts("osversion")},
 	}
 	if o.flag("warn") {

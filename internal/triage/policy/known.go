@@ -35,6 +35,9 @@ type Entry struct {
 	// Later is the action from Until on, "" for none. Kola's denylist has
 	// entries that are skipped first and then warned of.
 	Later Action
+	// Snoozed is set on entries of kola's denylist, whose Until is no promise but
+	// the day from which the test is run again.
+	Snoozed bool
 }
 
 // ActionAt returns what an entry asks for at a time; "" if it has expired.
@@ -80,6 +83,21 @@ func (k *Known) Excuses(test string, p Place, signature string, now time.Time) (
 	return k.find(test, p, func(e *Entry) bool {
 		action := e.ActionAt(now)
 		return (action == ExpectFail || action == Warn) && (e.Signature == nil || e.Signature.MatchString(signature))
+	})
+}
+
+// Expects returns the entry that expects a test, or "test/subtest", to fail. A
+// pattern for tests says nothing of their subtests here, since one of them is
+// enough for a test to fail.
+func (k *Known) Expects(test string, p Place, now time.Time) (*Entry, bool) {
+	return k.find(test, p, func(e *Entry) bool { return matches(e.Pattern, test, false) && e.ActionAt(now) == ExpectFail })
+}
+
+// Lapsed returns the entry that a failure with this signature would fall under
+// if its time were not over.
+func (k *Known) Lapsed(test string, p Place, signature string, now time.Time) (*Entry, bool) {
+	return k.find(test, p, func(e *Entry) bool {
+		return e.ActionAt(now) == "" && (e.Signature == nil || e.Signature.MatchString(signature))
 	})
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -26,6 +27,23 @@ type Exception struct {
 	At     Position
 	Scope  Scope
 	Reason string
+}
+
+// Require returns the list of tests with these names, as if from a file.
+func Require(names ...string) *Required {
+	r := &Required{}
+	for _, name := range names {
+		r.Tests = append(r.Tests, &Requirement{Name: name})
+	}
+	return r
+}
+
+// And returns the requirements of both lists, either of which may be nil.
+func (rs *Required) And(more *Required) *Required {
+	if rs == nil || more == nil {
+		return cmp.Or(rs, more)
+	}
+	return &Required{Tests: slices.Concat(rs.Tests, more.Tests)}
 }
 
 // Names reports whether a requirement is about a test or "test/subtest".
@@ -72,7 +90,8 @@ func (rs *Required) Missing(ran []string, p Place) []*Requirement {
 // An error is an Errors, and so is an empty list. Its form is:
 //
 //	required:
-//	  - name: docker.base              # a test, or test/subtest
+//	  - cl.basic                       # a test, or test/subtest
+//	  - name: docker.base
 //	    exceptions:
 //	      - platforms: [qemu]          # all that is given must hold
 //	        arches: [arm64]            # also: accels, images, versions
@@ -138,6 +157,9 @@ func (s *source) enforced(root *yaml.Node) []*Requirement {
 }
 
 func (s *source) requirement(n *yaml.Node, foreign bool) *Requirement {
+	if n.Kind == yaml.ScalarNode && !foreign {
+		return &Requirement{At: s.at(n), Name: s.text(n, "a required test")}
+	}
 	o, ok := s.object(n, "a required test", "name", "exceptions")
 	if !ok {
 		return nil
