@@ -106,7 +106,7 @@ func (a *app) side(ctx context.Context, word string, p rollup.Policy, past histo
 			return rollup.Side{}, usagef("%s: no test with %s=%s; there are: %s", word, name, value, strings.Join(slices.Sorted(maps.Keys(values)), ", "))
 		}
 	}
-	return rollup.Side{Name: word, Rows: rows}, nil
+	return rollup.Side{Name: word, Run: r.Run, Rows: rows, Part: len(parts) > 0}, nil
 }
 
 func printChanges(out io.Writer, sides []rollup.Side, changes []rollup.Change, all bool) error {

@@ -12,7 +12,11 @@ import (
 // Side is one side of a comparison: the rows of a run, or some of them.
 type Side struct {
 	Name string
+	Run  Run
 	Rows []Row
+	// Part is set if the rows are those of one place of several. Two such sides
+	// should be equal, and neither is the older one.
+	Part bool
 }
 
 // Change says how a test ended on two sides. Where a side has several rows of
@@ -47,21 +51,25 @@ func ChangeKinds() []string {
 	return []string{Regression, NewFailure, Changed, Fix, StillFails, Untold, StillGood}
 }
 
-// Compare sets two sides beside each other, test by test. Counts of earlier runs
-// are taken from the histories of the rows; where a test has too few of them, or
-// there is none, its change is told by its two verdicts alone.
+// Compare sets two sides beside each other, test by test. Earlier runs of the same
+// version count, too, as far as the rows remember them; where a test has too few,
+// its change is told by its two verdicts alone.
 func Compare(a, b Side, t compare.Thresholds) ([]Change, error) {
 	before, after := worst(a.Rows), worst(b.Rows)
 	var tests []compare.Test
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if after[name] != nil {
-			tests = append(tests, compare.Test{Name: name, Base: counts(a.Rows, name), Sample: counts(b.Rows, name)})
+			tests = append(tests, compare.Test{Name: name, Base: a.counts(name), Sample: b.counts(name)})
 		}
 	}
 	enough := slices.DeleteFunc(slices.Clone(tests), func(test compare.Test) bool {
 		return test.Base.Runs() < t.MinBase || test.Sample.Runs() < t.MinNew
 	})
-	assessed, err := compare.Regressions(enough, t)
+	assess := compare.Regressions
+	if a.Part && b.Part {
+		assess = compare.Parity
+	}
+	assessed, err := assess(enough, t)
 	if err != nil {
 		return nil, err
 	}
@@ -101,31 +109,31 @@ func worst(rows []Row) map[string]*Row {
 	return all
 }
 
-// counts counts the runs of a test on a side, with their histories.
-func counts(rows []Row, test string) compare.Counts {
+// counts counts the runs of a test on a side, those of earlier runs of the same
+// version included.
+func (s Side) counts(test string) compare.Counts {
 	var c compare.Counts
-	for _, row := range rows {
+	add := func(v Verdict) {
+		switch {
+		case v.Passed():
+			c.Pass++
+		case v == Fail || v == Known:
+			c.Fail++
+		}
+	}
+	for _, row := range s.Rows {
 		if row.Test != test {
 			continue
 		}
-		for _, v := range append(verdictsOf(row.History), row.Verdict) {
-			switch {
-			case v.Passed():
-				c.Pass++
-			case v == Fail || v == Known:
-				c.Fail++
+		add(row.Verdict)
+		version := s.Run.ImageVersion(row.Image, row.Arch)
+		for _, one := range row.History {
+			if one.Version == version {
+				add(one.Verdict)
 			}
 		}
 	}
 	return c
-}
-
-func verdictsOf(past []Past) []Verdict {
-	all := make([]Verdict, len(past))
-	for i, one := range past {
-		all[i] = one.Verdict
-	}
-	return all
 }
 
 func change(test string, before, after *Row) Change {
