@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kballard/go-shellquote"
-
 	"seatrial/harness"
 )
 
@@ -63,11 +61,6 @@ func runEtcdctlV3(ctx context.Context, t *harness.T) {
 	waitUp(ctx, t, ms)
 	wantValue(ctx, t, m, "seatrial/key", kept)
 	wantValue(ctx, t, m, "seatrial/later", "")
-}
-
-// etcdctl runs etcdctl as root with its version 3 API.
-func (m member) etcdctl(ctx context.Context, args ...string) string {
-	return m.MustRoot(ctx, "ETCDCTL_API=3 etcdctl "+shellquote.Join(args...))
 }
 
 // wantValue compares the value of a key; an empty one means that there is none.

@@ -137,12 +137,28 @@ func waitUp(ctx context.Context, t *harness.T, ms []member) {
 const upScript = `state=$(systemctl is-active etcd); echo "$state"
 case $state in
 failed) journalctl -u etcd -n 15 -o cat --no-pager ;;
-active) ETCDCTL_API=3 etcdctl endpoint health 2>&1 && ETCDCTL_API=3 etcdctl member list 2>&1 ;;
+active) etcdctl endpoint health 2>&1 && etcdctl member list 2>&1 ;;
 esac`
+
+// clientEnv is the shell code that makes etcdctl a client of the member on its
+// machine.
+func (m member) clientEnv() string {
+	env := "export ETCDCTL_API=3"
+	if m.scheme == "https" {
+		env += fmt.Sprintf(" ETCDCTL_ENDPOINTS=https://127.0.0.1:%d ETCDCTL_CACERT=%s ETCDCTL_CERT=%s ETCDCTL_KEY=%s",
+			clientPort, caFile, certFile, keyFile)
+	}
+	return env + "\n"
+}
+
+// etcdctl runs etcdctl as root.
+func (m member) etcdctl(ctx context.Context, args ...string) string {
+	return m.MustRoot(ctx, m.clientEnv()+"etcdctl "+shellquote.Join(args...))
+}
 
 // up reports why a member of a cluster of n does not answer yet.
 func (m member) up(ctx context.Context, n int) error {
-	out, err := m.Output(ctx, harness.Root(upScript))
+	out, err := m.Output(ctx, harness.Root(m.clientEnv()+upScript))
 	exit, ok := errors.AsType[*harness.ExitError](err)
 	if err != nil && !ok {
 		return err

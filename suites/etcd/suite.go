@@ -12,6 +12,10 @@ func Suite() harness.Suite {
 		Doc:  "The image's etcd: one member, and clusters through discovery, TLS and partitions.",
 		Tests: []harness.Test{
 			etcdctlV3(),
+			v2BackupRestore(),
+			discover(),
+			tlsCluster(),
+			partition(),
 		},
 	}
 }
