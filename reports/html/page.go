@@ -24,7 +24,7 @@ const (
 // page is the data of the template.
 type page struct {
 	rollup.Result
-	Policy    string
+	CSP       string // Content-Security-Policy
 	Style     template.CSS
 	Script    template.JS
 	Data      template.JS
@@ -107,7 +107,7 @@ func newPage(r rollup.Result, o view.Options, t *template.Template) (*page, erro
 	m := view.NewMatrix(r)
 	style = fmt.Appendf(style, "\n:root { --places: %d; }\n", max(1, len(m.Places)))
 	p := &page{
-		Result: r, Policy: policy(style, code), Style: template.CSS(style), Script: template.JS(code),
+		Result: r, CSP: policy(style, code), Style: template.CSS(style), Script: template.JS(code),
 		Places: m.Places, Skips: view.Skips(r), Ended: rollup.EndText(r.Run), Total: view.Total(r),
 	}
 	p.count(r)
