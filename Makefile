@@ -29,6 +29,7 @@ test: deps images ## unit tests with the race detector, then real guests of both
 test-all: deps images ## test, and everything that takes too long for each change
 	-npm ci --prefix internal/tools/junit-readers --no-audit --no-fund # readers of JUnit; without them their test is skipped
 	$(GO) test -race ./...
+	$(GO) test ./reports -run TestFlood -long
 	$(GO) test ./platforms/qemu -run 'TestConformance|TestFork' -forks 200 -timeout 4h -v \
 		-guests amd64=$$(bin/seatrial image build --arch amd64),arm64=$$(bin/seatrial image build --arch arm64)
 	$(GO) test ./internal/e2e -run TestGuests -guests all -v -timeout 5h
