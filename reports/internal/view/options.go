@@ -50,6 +50,7 @@ type Line struct {
 const (
 	excerptBytes = 8 << 10 // read on each side
 	excerptWidth = 400     // bytes of a line
+	maxCompared  = 20      // bytes of the finding's text
 )
 
 // Excerpt returns the lines around a finding, at most n before and n after it.
@@ -64,9 +65,12 @@ func (o Options) Excerpt(f rollup.Finding, n int) []Line {
 	if err != nil || int64(len(data)) < f.Offset-start {
 		return nil
 	}
-	before, after := data[:f.Offset-start], data[f.Offset-start:]
-	if len(before) > 0 && before[len(before)-1] != '\n' {
-		return nil // no line begins there: this is another file
+	// What a terminal would not show may stand before the finding in its line.
+	begin := bytes.LastIndexByte(data[:f.Offset-start], '\n') + 1
+	before, after := data[:begin], data[begin:]
+	line, _, _ := bytes.Cut(after, []byte("\n"))
+	if !strings.Contains(short(line), strings.ToValidUTF8(f.Text[:min(len(f.Text), maxCompared)], "")) {
+		return nil // this is another file
 	}
 	var lines []Line
 	head := bytes.Split(bytes.TrimSuffix(before, []byte("\n")), []byte("\n"))

@@ -29,6 +29,7 @@ func TestExcerpt(t *testing.T) {
 		{"after a huge line", long + "\nb\nc\n", 2, "b", "2 b*|3 c"},
 		{"before a huge line", "a\nb\n" + long, 2, "b", "1 a|2 b*|3 " + strings.Repeat("x", excerptWidth) + "…"},
 		{"hostile", "\x1b[31ma\x00\x1b\r\nb\xff\n", 2, "b", `1 a\x00\x1b|2 b\xff*`},
+		{"after what is not seen", "a\n\r\x1b[Kb\nc\n", 2, "\r\x1b[Kb", `1 a|2  b*|3 c`},
 		{"colors", "\x1bM\r\x1b[K[\x1b[0;1;31mFAILED\x1b[0m] to start\x1b]0;title\x07\nb\n", 2, "b", `1  [FAILED] to start|2 b*`},
 		{"empty lines", "a\n\nb\n\nc\n", 3, "b", "1 a|2 |3 b*|4 |5 c"},
 	}
@@ -57,7 +58,7 @@ func TestExcerpt(t *testing.T) {
 	}
 	for name, f := range map[string]rollup.Finding{
 		"no file":             {File: "none.txt", Line: 1},
-		"no line begins":      {File: name, Line: 2, Offset: 1},
+		"another text":        {File: name, Line: 1, Text: "something else"},
 		"beyond the end":      {File: name, Line: 9, Offset: 1 << 40},
 		"not of a file":       {Line: 1},
 		"outside of the run":  {File: "../" + name, Line: 1},
