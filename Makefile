@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X seatrial/internal/cli.commit=$(COMMIT)
 BUILD     = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)'
 ARCH     := $(shell $(GO) env GOARCH)
 
-.PHONY: help deps build demo test test-all check bench release clean
+.PHONY: help deps build demo test test-all check bench consoles release clean
 
 help: ## say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -49,6 +49,14 @@ bench: images ## benchmarks, as ratios where machines differ
 .PHONY: fixtures
 fixtures: ## build what is compiled in to run in guests, where its sources changed
 	@GO=$(GO) internal/fixtures/probe/build
+
+consoles: build ## record the consoles of faulty guests in testdata/consoles anew (an hour)
+	for arch in amd64 arm64; do \
+		image=$$(bin/seatrial image build --arch $$arch) && dir=$${TMPDIR:-/tmp}/seatrial-consoles-$$arch && \
+		testdata/consoles/make/build $$arch $$image $$dir && \
+		$(GO) run ./internal/tools/record -arch $$arch -image $$image -built $$dir -work $$dir || exit; \
+	done
+	$(GO) test ./internal/consolecheck -run TestRecordedConsoles -update
 
 release: ## static binaries of both architectures and their checksums, in dist/
 	@rm -rf dist && mkdir -p dist

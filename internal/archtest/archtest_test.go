@@ -50,6 +50,7 @@ func rules() []rule {
 		{"internal/triage", []string{"harness/event", "internal/triage/*", "internal/stats"}, "triage is pure: it knows facts, not runs"},
 		{"internal/triage/*", []string{"harness/event", "internal/triage", "internal/triage/*", "internal/stats"}, "a part of triage"},
 		{"internal/*", append([]string{"internal/image/*"}, leaf...), "a leaf stands alone"},
+		{"internal/tools/*", nil, "a tool of the project drives the program from outside"},
 		{"cmd/*", []string{"internal/cli"}, "main does nothing itself"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,17 +15,18 @@ import (
 
 var update = flag.Bool("update", false, "write the findings into the headers of recorded consoles")
 
-// The files of testdata/consoles are consoles of real guests below a header:
-// ARCH, ACCEL and MADE-BY say what was recorded; TITLE, RULE and SEVERITY are
-// those of the worst finding that is nothing's consequence; each FINDING line is
-// a finding in the order of its report. -update writes all but the first three.
+// madeFields say what was recorded: on which machine, by which script. LABEL, IMAGE,
+// QEMU and BOOT are those of recordings that internal/tools/record made.
+var madeFields = []string{"ARCH", "ACCEL", "MADE-BY", "LABEL", "IMAGE", "QEMU", "BOOT"}
+
+// The files of testdata/consoles are consoles of real guests below a header of
+// madeFields and findings: TITLE, RULE and SEVERITY are those of the worst finding
+// that is nothing's consequence; each FINDING line is a finding in the order of its
+// report. -update writes the findings.
 func TestRecordedConsoles(t *testing.T) {
-	files, err := filepath.Glob("../../testdata/consoles/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no recorded consoles: %v", err)
-	}
+	files := recordings(t)
 	for _, name := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(name, "../../testdata/consoles/"), ".txt"), func(t *testing.T) {
 			data, err := os.ReadFile(name)
 			if err != nil {
 				t.Fatal(err)
@@ -37,8 +39,10 @@ func TestRecordedConsoles(t *testing.T) {
 			got := describe(scan(Config{Accel: made["ACCEL"]}, string(console)))
 			if *update {
 				var out bytes.Buffer
-				for _, field := range []string{"ARCH", "ACCEL", "MADE-BY"} {
-					fmt.Fprintf(&out, "%s: %s\n", field, made[field])
+				for _, field := range madeFields {
+					if made[field] != "" {
+						fmt.Fprintf(&out, "%s: %s\n", field, made[field])
+					}
 				}
 				fmt.Fprintf(&out, "%s\n\n%s", strings.Join(got, "\n"), console)
 				if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
@@ -53,6 +57,17 @@ func TestRecordedConsoles(t *testing.T) {
 	}
 }
 
+// recordings lists the recorded consoles.
+func recordings(t *testing.T) []string {
+	t.Helper()
+	alone, err := filepath.Glob("../../testdata/consoles/*.txt")
+	faults, err2 := filepath.Glob("../../testdata/consoles/faults/*/*.txt")
+	if err != nil || err2 != nil || len(alone) == 0 {
+		t.Fatalf("no recorded consoles: %v, %v", err, err2)
+	}
+	return append(alone, faults...)
+}
+
 // readHeader divides a header into what was made and the findings recorded.
 func readHeader(t *testing.T, header string) (made map[string]string, findings []string) {
 	t.Helper()
@@ -60,17 +75,16 @@ func readHeader(t *testing.T, header string) (made map[string]string, findings [
 	for line := range strings.Lines(header) {
 		line = strings.TrimSuffix(line, "\n")
 		field, value, ok := strings.Cut(line, ": ")
-		switch field {
-		case "ARCH", "ACCEL", "MADE-BY":
+		if slices.Contains(madeFields, field) {
 			made[field] = value
-		default:
+		} else {
 			findings = append(findings, line)
 		}
 		if !ok {
 			t.Errorf("header line %q", line)
 		}
 	}
-	for _, field := range []string{"ARCH", "ACCEL", "MADE-BY"} {
+	for _, field := range madeFields[:3] {
 		if made[field] == "" {
 			t.Errorf("header has no %s", field)
 		}

@@ -21,8 +21,9 @@ type report struct {
 }
 
 var (
-	crashedIn = regexp.MustCompile(`^(?:RIP: 0010:|pc : |PC is at )([a-zA-Z_][\w.]*)\+0x`)
-	reportEnd = regexp.MustCompile(`^---\[ end `)
+	// What a compiler adds to a function's name (.isra.0, .cold) is left out.
+	crashedIn = regexp.MustCompile(`^(?:RIP: 0010:|pc : |PC is at )([a-zA-Z_]\w*)[\w.]*\+0x`)
+	reportEnd = regexp.MustCompile(`^(?:---\[ end |FIX \S+: )`)
 )
 
 // line lets an open report see a message. It returns the findings that need

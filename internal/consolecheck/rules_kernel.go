@@ -42,10 +42,17 @@ func crashRules() []Rule {
 			Origin: syzkaller, Reason: "The kernel crashed on amd64, mostly on an address that no pointer can have.",
 		},
 		{
-			Name: "double-fault", Literals: []string{"double fault", "kernel stack overflow"},
-			Pattern: `PANIC: double fault|^double fault: |kernel stack overflow`,
+			Name: "double-fault", Literals: []string{"double fault", "stack guard page was hit", "Insufficient stack space"},
+			Pattern: `PANIC: double fault|^double fault: |^BUG: \w+ stack guard page was hit|^Insufficient stack space to handle exception`,
 			Title:   "kernel stack fault", Severity: Fatal, Kernel: ReportInFunc,
 			Origin: syzkaller, Reason: "The kernel ran out of stack, or worse.",
+		},
+		{
+			Name: "trap", Literals: []string{": 0000 [#"},
+			Pattern: `^(divide error|invalid opcode|int3|stack segment|segment not present|alignment check|bounds|control protection|SIMD exception): 0000 \[#`,
+			Title:   "$1", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: "https://docs.kernel.org/arch/x86/kernel-stacks.html",
+			Reason: "An exception of amd64's CPU in the kernel; what has words of its own stands in other rules.",
 		},
 		{
 			Name: "soft-lockup", Literals: []string{"soft lockup"}, Pattern: `BUG: soft lockup - CPU#\d+ stuck`,
@@ -64,14 +71,40 @@ func crashRules() []Rule {
 			Origin: "https://docs.kernel.org/core-api/workqueue.html", Reason: "Deferred work of the kernel makes no progress.",
 		},
 		{
+			Name: "slab-bug", Literals: []string{"BUG "}, Pattern: `^BUG (\S+) \([^)]*\): (.+?)(?: on __kmem_cache_shutdown\(\))?$`,
+			Title: "slab $1: $2", Severity: Fatal, Kernel: Report,
+			Origin: "https://docs.kernel.org/mm/slub.html", Reason: "The allocator found an object that somebody overwrote or freed twice.",
+		},
+		{
+			Name: "bad-page", Literals: []string{"BUG: Bad "}, Pattern: `^BUG: (Bad (?:page state|page map|page cache|rss-counter state))`,
+			Title: "BUG: $1", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "The kernel's account of memory is wrong; which process noticed that is chance.",
+		},
+		{
 			Name: "kernel-bug", Literals: []string{"BUG: "}, Pattern: `(?:^|: )BUG: ([^:]+)`,
 			Title: "BUG: $1", Severity: Fatal, Kernel: Report,
 			Origin: syzkaller, Reason: "The kernel found its own state broken (bad page state, scheduling while atomic ...).",
 		},
 		{
-			Name: "list-corruption", Literals: []string{" corruption"}, Pattern: `\b(list_(?:add|del)|slab|page_table_check) corruption`,
-			Title: "$1 corruption", Severity: Fatal, Kernel: Report,
+			Name: "list-corruption", Literals: []string{" corruption", "list_add double add"}, Pattern: `\b((?:list_(?:add|del)|slab|page_table_check) corruption|list_add double add)`,
+			Title: "$1", Severity: Fatal, Kernel: Report,
 			Origin: syzkaller, Reason: "A data structure of the kernel was overwritten.",
+		},
+		{
+			Name: "refcount", Literals: []string{"refcount_t: "}, Pattern: `^refcount_t: (.+?)\.?$`,
+			Title: "refcount: $1", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "An object is counted wrong, and will leak or be used after it was freed.",
+		},
+		{
+			Name: "usercopy", Literals: []string{"usercopy: Kernel memory "},
+			Pattern: `^usercopy: (Kernel memory (?:exposure|overwrite) attempt detected (?:from|to) [\w ]+)`,
+			Title:   "usercopy: $1", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "More was copied from or to user space than there is in an object.",
+		},
+		{
+			Name: "fortify", Literals: []string{"detected buffer overflow in"}, Pattern: `^detected buffer overflow in (\w+)`,
+			Title: "buffer overflow in $1", Severity: Fatal, Kernel: Report,
+			Origin: "https://docs.kernel.org/security/self-protection.html", Reason: "A function of strings would have written past the end of an object.",
 		},
 		{
 			Name: "bad-page-table", Literals: []string{"mm/pgtable-generic.c:"}, Pattern: `mm/pgtable-generic\.c:\d+: (bad (?:p.d|pte))`,
@@ -90,17 +123,17 @@ func crashRules() []Rule {
 		},
 		{
 			Name: "kernel-warning", Literals: []string{"WARNING: CPU: "},
-			Pattern: `WARNING: CPU: \d+ PID: \d+ at (?:[\w./-]+:\d+ )?(\S+)`,
+			Pattern: `WARNING: CPU: \d+ PID: \d+ at (?:[\w./-]+:\d+ )?(\w+)`,
 			Title:   "WARNING in $1", Severity: Fatal, Emulated: Warn, Kernel: Report,
 			Origin: kolaBoth,
 			Reason: "Something happened that the kernel's authors thought impossible; some such assumptions are about time.",
 		},
 		{
 			Name: "hung-task", Literals: []string{"blocked for more than"},
-			Pattern: `INFO: task (\S+?)(?::\d+)? blocked for more than \d+ seconds`,
+			Pattern: `INFO: task ([^/:\s]+)\S* blocked for more than \d+ seconds`,
 			Title:   "INFO: task $1 hung", Severity: Fatal, Emulated: Warn, Kernel: Report,
 			Origin: kernelDocs + "sysctl/kernel.html#hung-task-timeout-secs",
-			Reason: "A process made no progress for minutes; on a slow emulated machine that happens without a fault.",
+			Reason: "A process (a kworker by that name only, not its number) made no progress for minutes; on a slow emulated machine that happens without a fault.",
 		},
 		{
 			Name: "rcu-stall", Literals: []string{"detected stall", "detected expedited stall", "self-detected stall"},
@@ -132,6 +165,12 @@ func kernelRules() []Rule {
 			Origin: assembler, Reason: "The same line stands for the machine and for a cgroup; the line about the killed process tells which.",
 		},
 		{
+			Name: "page-allocation", Literals: []string{"page allocation failure", "vmalloc error"}, Pattern: `^\S+: (page allocation failure|vmalloc error): `,
+			Title: "$1", Severity: Warn, Kernel: Report,
+			Origin: "https://docs.kernel.org/core-api/memory-allocation.html",
+			Reason: "The kernel got no memory in the piece that it wanted; most callers can live with that.",
+		},
+		{
 			Name: "kernel-taint", Literals: []string{"taint"},
 			Pattern: `(\S+): loading out-of-tree module taints kernel|(\S+): module verification failed: .*tainting kernel|` +
 				`(\S+): module license '.*' taints kernel|(Disabling lock debugging) due to kernel taint`,
@@ -140,7 +179,7 @@ func kernelRules() []Rule {
 		},
 		{
 			Name: "netdevice-reference", Literals: []string{"unregister_netdevice: waiting for"},
-			Pattern: `unregister_netdevice: waiting for (\S+) to become free`,
+			Pattern: `unregister_netdevice: waiting for ([a-zA-Z-]+)\S* to become free`,
 			Title:   "unregister_netdevice: waiting for $1 to become free", Severity: Warn,
 			Origin: syzkaller, Reason: "A reference to a network device leaked; removing network namespaces hangs.",
 		},

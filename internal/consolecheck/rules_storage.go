@@ -45,8 +45,8 @@ func storageRules() []Rule {
 		},
 		{
 			Name: "btrfs-error", Literals: []string{"BTRFS"},
-			Pattern: `BTRFS:? (?:error|critical|alert|emergency)(?: \(device [^)]*\))?(?: in |: )(.*)`,
-			Title:   "btrfs: $1", Severity: Fatal,
+			Pattern: `BTRFS:? (?:error|critical|alert|emergency)(?: \(device [^)]*\))?(?: in |: )(?:bdev \S+ (errs)|([^\d/=,(:]*[a-z_]))|BTRFS warning \(device [^)]*\): (csum failed)`,
+			Title:   "btrfs: $1$2$3", Severity: Fatal,
 			Origin: "https://btrfs.readthedocs.io/en/latest/trouble-index.html", Reason: "The file system is damaged or gives up.",
 		},
 		{

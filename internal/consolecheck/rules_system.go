@@ -113,8 +113,8 @@ func systemRules() []Rule {
 func programRules() []Rule {
 	return []Rule{
 		{
-			Name: "segfault", Literals: []string{"segfault at", "general protection fault", "SIGSEGV", "=11/SEGV", "trap invalid opcode", "unhandled "},
-			Pattern: `(?:traps: )?([\w./@:-]+)\[\d+\]:? (?:segfault at|general protection fault|trap invalid opcode|unhandled (?:level \d|exception))|SIGSEGV|=11/SEGV`,
+			Name: "segfault", Literals: []string{"segfault at", "general protection fault", "SIGSEGV", "=11/SEGV", "trap invalid opcode", "trap divide error", "trap int3", "unhandled "},
+			Pattern: `(?:traps: )?([\w./@:-]+)\[\d+\]:? (?:segfault at|general protection fault|trap (?:invalid opcode|divide error|int3)|unhandled (?:level \d|exception))|SIGSEGV|=11/SEGV`,
 			Title:   "program crashed: $1", Severity: Fatal,
 			Origin: kolaBoth, Reason: "A program touched memory that is not its own.",
 		},

@@ -1,0 +1,181 @@
+// Command record makes the recorded consoles of testdata/consoles: it boots
+// guests by seatrial, does to them what testdata/consoles/make/faults.txtar
+// says, and cuts each report out of the console.
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// config is what the flags say.
+type config struct {
+	program, arch, image, built, faults, out, work string
+	boot                                           int // number of the first boot
+	rounds                                         int
+}
+
+func main() {
+	var c config
+	flag.StringVar(&c.program, "seatrial", "bin/seatrial", "the program")
+	flag.StringVar(&c.arch, "arch", "amd64", "amd64 or arm64")
+	flag.StringVar(&c.image, "image", "", "the image: that of `seatrial image build`")
+	flag.StringVar(&c.built, "built", "", "folder of what module/build made for the architecture")
+	flag.StringVar(&c.faults, "faults", "testdata/consoles/make/faults.txtar", "the faults")
+	flag.StringVar(&c.out, "out", "testdata/consoles/faults", "where recordings go")
+	flag.StringVar(&c.work, "work", "", "folder for consoles and images")
+	flag.IntVar(&c.boot, "boot", 1, "number of the first boot")
+	flag.IntVar(&c.rounds, "rounds", 3, "boots in which each fault of a running guest is made")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := c.record(ctx, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "record:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// fault is a section of the archive.
+type fault struct {
+	name, label, script, arch string
+	userData, disk, badSector string
+	until                     *regexp.Regexp
+	wait                      time.Duration
+	dies, image, system       bool
+}
+
+// parse reads a section.
+func parse(name string, section string) (fault, error) {
+	f := fault{name: name, label: name, wait: 30 * time.Second}
+	for line := range strings.Lines(section) {
+		field, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "# "), ": ")
+		if !strings.HasPrefix(line, "# ") || !ok {
+			f.script += line
+			continue
+		}
+		var err error
+		switch field {
+		case "arch":
+			f.arch = value
+		case "until":
+			f.until, err = regexp.Compile(value)
+		case "wait":
+			var n int
+			n, err = strconv.Atoi(value)
+			f.wait = time.Duration(n) * time.Second
+		case "dies":
+			f.dies = true
+		case "system":
+			f.system = true
+			f.until = allDone
+		case "image":
+			f.image = true
+			f.wait = 240 * time.Second
+		case "user-data":
+			f.userData = value
+		case "label":
+			f.label = value
+		case "disk":
+			f.disk += value + "\n"
+		case "bad-sector":
+			f.badSector = value
+		default:
+			err = fmt.Errorf("no such field")
+		}
+		if err != nil {
+			return f, fmt.Errorf("%s: %s: %w", name, strings.TrimSpace(line), err)
+		}
+	}
+	if f.until == nil {
+		return f, fmt.Errorf("%s: no line \"# until: REGEXP\"", name)
+	}
+	return f, nil
+}
+
+// record makes the faults with the given names, or all: those of a running
+// guest first, in each boot in an order of its own, and then one that ends the
+// boot.
+func (c *config) record(ctx context.Context, names []string) error {
+	archive, err := txtar.ParseFile(c.faults)
+	if err != nil {
+		return err
+	}
+	var live, deadly, system, images []fault
+	for _, file := range archive.Files {
+		f, err := parse(file.Name, string(file.Data))
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(names) > 0 && !contains(names, f.name), f.arch != "" && f.arch != c.arch:
+		case f.system:
+			system = append(system, f)
+		case f.image:
+			images = append(images, f)
+		case f.dies:
+			deadly = append(deadly, f)
+		default:
+			live = append(live, f)
+		}
+	}
+	if len(live)+len(deadly) > 0 {
+		if err := c.inGuest(ctx, live, deadly); err != nil {
+			return err
+		}
+	}
+	if len(system) > 0 {
+		if err := c.inSystem(ctx, system); err != nil {
+			return err
+		}
+	}
+	for _, f := range images {
+		if err := c.ofImage(ctx, f); err != nil {
+			fmt.Fprintf(os.Stderr, "%s %s: %v\n", c.arch, f.name, err)
+		}
+	}
+	return nil
+}
+
+func contains(words []string, word string) bool {
+	for _, w := range words {
+		if ok, err := filepath.Match(w, word); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// order is one of n faults, another in each boot.
+func (c *config) order(n int) []int { return rand.New(rand.NewPCG(uint64(c.boot), 0)).Perm(n) }
+
+// save writes a recording.
+func (c *config) save(f fault, console []byte) error {
+	dir := filepath.Join(c.out, f.name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	qemu, err := exec.Command("qemu-system-x86_64", "--version").Output()
+	if err != nil {
+		return err
+	}
+	version, _, _ := strings.Cut(string(qemu), "\n")
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "ARCH: %s\nACCEL: tcg\nMADE-BY: %s of make/faults.txtar\nLABEL: %s\nIMAGE: %s\nQEMU: %s\nBOOT: %d\n\n",
+		c.arch, f.name, f.label, strings.TrimSuffix(filepath.Base(c.image), ".qcow2"), strings.TrimPrefix(version, "QEMU emulator version "), c.boot)
+	b.Write(console)
+	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.txt", c.arch, c.boot)), b.Bytes(), 0o644)
+}
