@@ -37,7 +37,7 @@ func crashRules() []Rule {
 		},
 		{
 			Name: "general-protection-fault", Literals: []string{"general protection fault"},
-			Pattern: `^general protection fault`,
+			Pattern: `^(?:segment-related )?general protection fault`,
 			Title:   "general protection fault", Severity: Fatal, Kernel: ReportInFunc,
 			Origin: syzkaller, Reason: "The kernel crashed on amd64, mostly on an address that no pointer can have.",
 		},

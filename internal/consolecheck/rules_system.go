@@ -109,12 +109,27 @@ func systemRules() []Rule {
 	}
 }
 
+// crashed is how the kernel begins to say that a program crashed.
+const crashed = `(?:traps: )?([\w./@:-]+)\[\d+\]:? `
+
 // programRules are about programs that crash.
 func programRules() []Rule {
 	return []Rule{
 		{
-			Name: "segfault", Literals: []string{"segfault at", "general protection fault", "SIGSEGV", "=11/SEGV", "trap invalid opcode", "trap divide error", "trap int3", "unhandled "},
-			Pattern: `(?:traps: )?([\w./@:-]+)\[\d+\]:? (?:segfault at|general protection fault|trap (?:invalid opcode|divide error|int3)|unhandled (?:level \d|exception))|SIGSEGV|=11/SEGV`,
+			Name: "illegal-instruction", Literals: []string{"trap invalid opcode", "undefined instruction"},
+			Pattern: crashed + `(?:trap invalid opcode|unhandled exception: .*undefined instruction)`,
+			Title:   "program crashed: $1: illegal instruction", Severity: Fatal,
+			Origin: kolaBoth, Reason: "A program was built for another CPU, or jumped into the void.",
+		},
+		{
+			Name: "program-trap", Literals: []string{"trap divide error", "trap int3", "general protection fault"},
+			Pattern: crashed + `(?:trap )?(divide error|int3|general protection fault)`,
+			Title:   "program crashed: $1: $2", Severity: Fatal,
+			Origin: kolaBoth, Reason: "A program did what its CPU does not do.",
+		},
+		{
+			Name: "segfault", Literals: []string{"segfault at", "SIGSEGV", "=11/SEGV", "unhandled "},
+			Pattern: crashed + `(?:segfault at|unhandled (?:level \d|exception))|SIGSEGV|=11/SEGV`,
 			Title:   "program crashed: $1", Severity: Fatal,
 			Origin: kolaBoth, Reason: "A program touched memory that is not its own.",
 		},

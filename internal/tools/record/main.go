@@ -162,10 +162,15 @@ func contains(words []string, word string) bool {
 // order is one of n faults, another in each boot.
 func (c *config) order(n int) []int { return rand.New(rand.NewPCG(uint64(c.boot), 0)).Perm(n) }
 
+// file is where the recording of a fault in this boot goes.
+func (c *config) file(f fault) string {
+	return filepath.Join(c.out, f.name, fmt.Sprintf("%s-%d.txt", c.arch, c.boot))
+}
+
 // save writes a recording.
 func (c *config) save(f fault, console []byte) error {
-	dir := filepath.Join(c.out, f.name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	file := c.file(f)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
 	qemu, err := exec.Command("qemu-system-x86_64", "--version").Output()
@@ -177,5 +182,5 @@ func (c *config) save(f fault, console []byte) error {
 	fmt.Fprintf(&b, "ARCH: %s\nACCEL: tcg\nMADE-BY: %s of make/faults.txtar\nLABEL: %s\nIMAGE: %s\nQEMU: %s\nBOOT: %d\n\n",
 		c.arch, f.name, f.label, strings.TrimSuffix(filepath.Base(c.image), ".qcow2"), strings.TrimPrefix(version, "QEMU emulator version "), c.boot)
 	b.Write(console)
-	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.txt", c.arch, c.boot)), b.Bytes(), 0o644)
+	return os.WriteFile(file, b.Bytes(), 0o644)
 }
