@@ -48,8 +48,20 @@ func crashRules() []Rule {
 			Origin: syzkaller, Reason: "The kernel ran out of stack, or worse.",
 		},
 		{
+			Name: "undefined-instruction", Literals: []string{"invalid opcode: 0000 [#", "Oops - Undefined instruction"},
+			Pattern: `^invalid opcode: 0000 \[#|^Internal error: Oops - Undefined instruction`,
+			Title:   "undefined instruction", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "The kernel crashed on code that is none; the words of amd64 and arm64 get one title.",
+		},
+		{
+			Name: "kernel-breakpoint", Literals: []string{"int3: 0000 [#", "Internal error: BRK handler"},
+			Pattern: `^int3: 0000 \[#|^Internal error: BRK handler`,
+			Title:   "kernel breakpoint", Severity: Fatal, Kernel: ReportInFunc,
+			Origin: syzkaller, Reason: "The kernel ran into a breakpoint that nobody had set; the words of amd64 and arm64 get one title.",
+		},
+		{
 			Name: "trap", Literals: []string{": 0000 [#"},
-			Pattern: `^(divide error|invalid opcode|int3|stack segment|segment not present|alignment check|bounds|control protection|SIMD exception): 0000 \[#`,
+			Pattern: `^(divide error|stack segment|segment not present|alignment check|bounds|control protection|SIMD exception): 0000 \[#`,
 			Title:   "$1", Severity: Fatal, Kernel: ReportInFunc,
 			Origin: "https://docs.kernel.org/arch/x86/kernel-stacks.html",
 			Reason: "An exception of amd64's CPU in the kernel; what has words of its own stands in other rules.",
@@ -86,8 +98,8 @@ func crashRules() []Rule {
 			Origin: syzkaller, Reason: "The kernel found its own state broken (bad page state, scheduling while atomic ...).",
 		},
 		{
-			Name: "list-corruption", Literals: []string{" corruption", "list_add double add"}, Pattern: `\b((?:list_(?:add|del)|slab|page_table_check) corruption|list_add double add)`,
-			Title: "$1", Severity: Fatal, Kernel: Report,
+			Name: "list-corruption", Literals: []string{" corruption", "list_add double add"}, Pattern: `\b((?:list_(?:add|del)|slab|page_table_check) corruption|list_add double add)(?:[.,] (?:[0-9a-f]{8,}->)?(\w+ (?:is (?:NULL|LIST_POISON\d)|should be)|\w+->\w+ should be))?`,
+			Title: "$1 $2", Severity: Fatal, Kernel: Report,
 			Origin: syzkaller, Reason: "A data structure of the kernel was overwritten.",
 		},
 		{

@@ -211,7 +211,7 @@ func (c *config) try(ctx context.Context, g *guest, from int, f fault) (int, err
 	}
 	console := bytes.TrimSpace(done.ReplaceAll(g.text()[from:end], []byte("\n")))
 	fmt.Fprintf(os.Stderr, "%s boot %d %s: %d bytes in %v\n", c.arch, c.boot, f.name, len(console), time.Since(began).Round(time.Second))
-	if len(console) > 0 {
+	if err == nil {
 		if err := c.save(f, append(console, '\n')); err != nil {
 			return 0, err
 		}

@@ -307,15 +307,6 @@ FAULT breakpoint(void)
 #endif
 }
 
-FAULT bad_register(void)
-{
-#ifdef CONFIG_X86
-	unsigned long cr4;
-
-	asm volatile("mov %%cr4, %0; or %1, %0; mov %0, %%cr4" : "=&r"(cr4) : "r"(1UL << 63));
-#endif
-}
-
 FAULT bad_segment(void)
 {
 #ifdef CONFIG_X86
@@ -405,7 +396,7 @@ FAULT timer_leak(void) { mod_timer(&leaking_timer, jiffies + 1); }
 
 FAULT soft_lockup(void)
 {
-	unsigned long end = jiffies + 60 * HZ;
+	unsigned long end = jiffies + 20 * HZ;
 
 	preempt_disable();
 	while (time_before(jiffies, end))
@@ -415,7 +406,7 @@ FAULT soft_lockup(void)
 
 FAULT rcu_stall(void)
 {
-	unsigned long end = jiffies + 40 * HZ;
+	unsigned long end = jiffies + 25 * HZ;
 
 	rcu_read_lock();
 	while (time_before(jiffies, end))
@@ -469,7 +460,7 @@ static const struct { const char *name; void (*run)(void); } faults[] = {
 	F(huge_vmalloc), F(page_allocation), F(order_too_large), F(vfree_nothing), F(list_add_twice), F(list_del_twice),
 	F(list_overwritten), F(refcount_of_freed), F(refcount_underflow), F(refcount_leak), F(refcount_saturated),
 	F(kobject_uninitialized), F(proc_duplicate), F(free_no_irq), F(bug), F(bug_on), F(warn), F(warn_on_once),
-	F(just_panic), F(undefined_instruction), F(divide), F(breakpoint), F(bad_register), F(bad_segment),
+	F(just_panic), F(undefined_instruction), F(divide), F(breakpoint), F(bad_segment),
 	F(double_fault), F(unaligned_exclusive), F(external_abort), F(stack_overflow), F(stack_smash),
 	F(scheduling_while_atomic), F(workqueue_leak), F(workqueue_oops), F(kthread_oops), F(timer_warn),
 	F(interrupt_oops), F(timer_leak), F(soft_lockup), F(rcu_stall), F(hung_task), F(deadlock), F(spin_forever),
