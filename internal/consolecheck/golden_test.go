@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 var update = flag.Bool("update", false, "write the findings into the headers of recorded consoles")
@@ -54,6 +55,39 @@ func TestRecordedConsoles(t *testing.T) {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The corpus has to be wide enough to mean something, and each recording of a fault
+// names the script that made it.
+func TestCorpus(t *testing.T) {
+	const scripts = "../../testdata/consoles/make/faults.txtar"
+	archive, err := txtar.ParseFile(scripts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	titles := map[string]bool{}
+	byArch := map[string]int{}
+	for _, name := range recordings(t) {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, _, _ := strings.Cut(string(data), "\n\n")
+		made, findings := readHeader(t, header)
+		script, recorded := strings.CutSuffix(made["MADE-BY"], " of make/faults.txtar")
+		if recorded && !slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == script }) {
+			t.Errorf("%s: %s has no script %s", name, scripts, script)
+		}
+		byArch[made["ARCH"]]++
+		title, found := strings.CutPrefix(findings[0], "TITLE: ")
+		if found && title != "none" {
+			titles[title] = true
+		}
+	}
+	t.Logf("%d titles; recordings: %v", len(titles), byArch)
+	if len(titles) < 60 || byArch["amd64"] < 25 || byArch["arm64"] < 25 {
+		t.Errorf("%d titles and recordings %v; want 60 titles, and 25 recordings of each architecture", len(titles), byArch)
 	}
 }
 
