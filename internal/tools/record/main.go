@@ -1,6 +1,6 @@
-// Command record makes the recorded consoles of testdata/consoles: it boots
-// guests by seatrial, does to them what testdata/consoles/make/faults.txtar
-// says, and cuts each report out of the console.
+// Command record makes the recorded consoles of testdata/consoles/faults: it boots
+// guests from the kernel of the reference image, does to them what
+// testdata/consoles/make/faults.txtar says, and cuts each report out of the console.
 package main
 
 import (
@@ -23,16 +23,15 @@ import (
 
 // config is what the flags say.
 type config struct {
-	program, arch, image, built, faults, out, work string
-	boot                                           int // number of the first boot
-	rounds                                         int
+	arch, image, built, faults, out, work string
+	boot                                  int // number of the first boot
+	rounds                                int
 }
 
 func main() {
 	var c config
-	flag.StringVar(&c.program, "seatrial", "bin/seatrial", "the program")
 	flag.StringVar(&c.arch, "arch", "amd64", "amd64 or arm64")
-	flag.StringVar(&c.image, "image", "", "the image: that of `seatrial image build`")
+	flag.StringVar(&c.image, "image", "", "the image that the kernel is from")
 	flag.StringVar(&c.built, "built", "", "folder of what module/build made for the architecture")
 	flag.StringVar(&c.faults, "faults", "testdata/consoles/make/faults.txtar", "the faults")
 	flag.StringVar(&c.out, "out", "testdata/consoles/faults", "where recordings go")
@@ -52,10 +51,10 @@ func main() {
 // fault is a section of the archive.
 type fault struct {
 	name, label, script, arch string
-	userData, disk, badSector string
+	disk, badSector           string
 	until                     *regexp.Regexp
 	wait                      time.Duration
-	dies, image, system       bool
+	dies                      bool
 }
 
 // parse reads a section.
@@ -79,14 +78,6 @@ func parse(name string, section string) (fault, error) {
 			f.wait = time.Duration(n) * time.Second
 		case "dies":
 			f.dies = true
-		case "system":
-			f.system = true
-			f.until = allDone
-		case "image":
-			f.image = true
-			f.wait = 240 * time.Second
-		case "user-data":
-			f.userData = value
 		case "label":
 			f.label = value
 		case "disk":
@@ -114,7 +105,7 @@ func (c *config) record(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	var live, deadly, system, images []fault
+	var live, deadly []fault
 	for _, file := range archive.Files {
 		f, err := parse(file.Name, string(file.Data))
 		if err != nil {
@@ -122,32 +113,13 @@ func (c *config) record(ctx context.Context, names []string) error {
 		}
 		switch {
 		case len(names) > 0 && !contains(names, f.name), f.arch != "" && f.arch != c.arch:
-		case f.system:
-			system = append(system, f)
-		case f.image:
-			images = append(images, f)
 		case f.dies:
 			deadly = append(deadly, f)
 		default:
 			live = append(live, f)
 		}
 	}
-	if len(live)+len(deadly) > 0 {
-		if err := c.inGuest(ctx, live, deadly); err != nil {
-			return err
-		}
-	}
-	if len(system) > 0 {
-		if err := c.inSystem(ctx, system); err != nil {
-			return err
-		}
-	}
-	for _, f := range images {
-		if err := c.ofImage(ctx, f); err != nil {
-			fmt.Fprintf(os.Stderr, "%s %s: %v\n", c.arch, f.name, err)
-		}
-	}
-	return nil
+	return c.inGuest(ctx, live, deadly)
 }
 
 func contains(words []string, word string) bool {
