@@ -5,7 +5,9 @@ package suites
 import (
 	"seatrial/harness"
 	"seatrial/suites/basic"
+	"seatrial/suites/docker"
 	"seatrial/suites/etcd"
+	"seatrial/suites/rkt"
 	"seatrial/suites/selftest"
 )
 
@@ -13,7 +15,9 @@ import (
 func All() []harness.Suite {
 	return []harness.Suite{
 		basic.Suite(),
+		docker.Suite(),
 		etcd.Suite(),
+		rkt.Suite(),
 		selftest.Suite(),
 	}
 }
