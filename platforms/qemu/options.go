@@ -80,6 +80,10 @@ func (o Options) withDefaults() (Options, error) {
 	return o, errors.Join(errs...)
 }
 
+// forkPagesMiB is what a fork of the default size writes of its memory in a usual test, with room to
+// spare: the rest it shares with its template.
+const forkPagesMiB = 256
+
 // overheadMiB is what each machine takes of this host's memory beside its own, at most.
 func (p *Platform) overheadMiB() int {
 	overhead := emulatorMiB
