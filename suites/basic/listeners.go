@@ -14,10 +14,9 @@ import (
 
 func listeners() harness.Test {
 	return harness.Test{
-		Name:         "cl.network.listeners",
-		NonExclusive: true,
-		Doc:          "Nothing listens on the network but what is known to, Docker's daemons included.",
-		Timeout:      2 * time.Minute,
+		Name:    "cl.network.listeners",
+		Doc:     "Nothing listens on the network but what is known to, Docker's daemons included.",
+		Timeout: 2 * time.Minute,
 		Run: func(ctx context.Context, t *harness.T) {
 			questions := []question{{"sockets", "ss -H -tulpn"}}
 			if t.Has("docker") {
