@@ -47,8 +47,9 @@ bench: images ## benchmarks, as ratios where machines differ
 		-guests amd64=$$(bin/seatrial image build --arch amd64),arm64=$$(bin/seatrial image build --arch arm64)
 
 .PHONY: fixtures
-fixtures: ## build what is compiled in to run in guests, where its sources changed
+fixtures: ## build what runs in guests: the probe, which is compiled in, and flanneld in the user's cache
 	@GO=$(GO) internal/fixtures/probe/build
+	@GO=$(GO) internal/fixtures/flanneld/build
 
 consoles: build ## record the consoles of faulty guests in testdata/consoles anew (an hour)
 	for arch in amd64 arm64; do \

@@ -37,6 +37,8 @@ type Options struct {
 	Reproduce func(...Job) string
 	// Facts keeps what is known of images.
 	Facts FactsCache
+	// Files finds what tests take to their guests.
+	Files Files
 	// Log is for diagnosis.
 	Log *slog.Logger
 
@@ -165,6 +167,9 @@ func (r *runner) skipped(c *cell) bool {
 		if missing := known.Has.Missing(c.Test.Needs.Image...); len(missing) > 0 {
 			skip = lacks("image", missing)
 		}
+	}
+	if skip == "" {
+		skip = r.opts.Files.missing(c.Test.Needs.Files, c.Cell.Arch)
 	}
 	if skip == "" {
 		return false

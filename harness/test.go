@@ -83,6 +83,8 @@ type Needs struct {
 	// Internet lists the hosts outside that the test reaches; the test must
 	// be tagged needs-internet.
 	Internet []string
+	// Files from outside the image that the test takes to its guests.
+	Files []File
 	// Networks of the cluster; none means one.
 	Networks []platforms.NetworkSpec
 	// Cold asks for machines that went through firmware and first boot.

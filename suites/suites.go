@@ -7,6 +7,7 @@ import (
 	"seatrial/suites/basic"
 	"seatrial/suites/docker"
 	"seatrial/suites/etcd"
+	"seatrial/suites/flannel"
 	"seatrial/suites/rkt"
 	"seatrial/suites/selftest"
 )
@@ -17,6 +18,7 @@ func All() []harness.Suite {
 		basic.Suite(),
 		docker.Suite(),
 		etcd.Suite(),
+		flannel.Suite(),
 		rkt.Suite(),
 		selftest.Suite(),
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -127,6 +128,7 @@ type runFlags struct {
 	events       string
 	capture      bool
 	sabotage     bool
+	files        map[string]string
 }
 
 func (f *runFlags) register(fs *pflag.FlagSet) {
@@ -157,6 +159,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.json, "json", "", "extra copy of report.json")
 	fs.StringVar(&f.events, "events", "", "\"-\" writes the events to standard output, an object a line")
 	fs.BoolVar(&f.capture, "pcap", false, "keep packet captures beside the artifacts")
+	fs.StringToStringVar(&f.files, "file", nil, "file that tests take to their guests, as NAME-ARCH=PATH, instead of what make fixtures built; repeatable")
 	fs.BoolVar(&f.sabotage, "sabotage", false, "run the twins that prove that the tests can fail")
 }
 
@@ -192,6 +195,11 @@ func (f *runFlags) check() error {
 	}
 	if f.out != "" && f.resume != "" {
 		errs = append(errs, errors.New("--out and --resume exclude each other: a resumed run stays in its directory"))
+	}
+	for name, path := range f.files {
+		if _, err := os.Stat(path); err != nil {
+			errs = append(errs, fmt.Errorf("--file %s: %w", name, err))
+		}
 	}
 	if f.events != "" && f.events != "-" {
 		errs = append(errs, fmt.Errorf("--events %s: only \"-\" is known; the stream is also in the run directory", f.events))

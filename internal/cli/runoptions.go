@@ -20,6 +20,7 @@ func (r *run) options(budget *schedule.Budget, drain <-chan struct{}) harness.Op
 		ArtifactDir:  r.artifactDir,
 		Reproduce:    r.reproduce,
 		Facts:        r.facts(),
+		Files:        harness.Files{Dir: r.cacheDir("fixtures"), Given: r.flags.files},
 		Log:          r.log,
 		Budget:       budget,
 		Expected:     r.lasts,
