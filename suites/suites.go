@@ -8,6 +8,7 @@ import (
 	"seatrial/suites/docker"
 	"seatrial/suites/etcd"
 	"seatrial/suites/flannel"
+	"seatrial/suites/nfs"
 	"seatrial/suites/rkt"
 	"seatrial/suites/selftest"
 )
@@ -19,6 +20,7 @@ func All() []harness.Suite {
 		docker.Suite(),
 		etcd.Suite(),
 		flannel.Suite(),
+		nfs.Suite(),
 		rkt.Suite(),
 		selftest.Suite(),
 	}

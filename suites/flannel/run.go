@@ -107,9 +107,9 @@ ip link set seatrial1 up; ip -n seatrial link set eth0 up
 ip -n seatrial address add $addr/${FLANNEL_SUBNET#*/} dev eth0; ip -n seatrial route add default via $gateway
 sysctl -qw net.ipv4.ip_forward=1
 outside=$(ip -o -4 address show to %s | awk '{print $2}')
-nft "add table inet seatrial; add chain inet seatrial in { type filter hook prerouting priority -150; }
-add rule inet seatrial in iifname $outside %s counter comment seatrial-backend
-add rule inet seatrial in iifname $outside ip saddr %s counter comment seatrial-naked"
+nft "add table inet seatrial; add chain inet seatrial counts { type filter hook prerouting priority -150; }
+add rule inet seatrial counts iifname $outside %s counter comment seatrial-backend
+add rule inet seatrial counts iifname $outside ip saddr %s counter comment seatrial-naked"
 echo $addr $FLANNEL_MTU`
 
 // pings is how many packets go from each namespace to each other.

@@ -4,7 +4,7 @@ import "testing"
 
 func TestParseCounters(t *testing.T) {
 	const table = `table inet seatrial {
-	chain in {
+	chain counts {
 		type filter hook prerouting priority mangle; policy accept;
 		iifname "ens2" udp dport 8472 counter packets 24 bytes 3024 comment "seatrial-backend"
 		iifname "ens2" ip saddr 10.99.0.0/16 counter packets 1 bytes 84 comment "seatrial-naked"

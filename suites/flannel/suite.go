@@ -75,7 +75,7 @@ func (b backend) sabotage() []harness.Sabotage {
 	}
 	return []harness.Sabotage{{
 		Name:    "packets-dropped",
-		Break:   `nft 'add table inet sabotage; add chain inet sabotage in { type filter hook prerouting priority -300; }; add rule inet sabotage in iifname != lo ` + b.packets + ` drop'`,
+		Break:   `nft 'add table inet sabotage; add chain inet sabotage drops { type filter hook prerouting priority -300; }; add rule inet sabotage drops iifname != lo ` + b.packets + ` drop'`,
 		Undo:    `nft delete table inet sabotage`,
 		Message: `a ping from m0 to m1: not within`,
 	}, {
