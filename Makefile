@@ -26,7 +26,7 @@ test: deps images ## unit tests with the race detector, then real guests of both
 	$(GO) test -race ./...
 	$(GO) test ./internal/e2e -run TestGuests -guests short -v -timeout 50m
 
-test-all: deps images ## test, and everything that takes too long for each change
+test-all: deps images fixtures ## test, and everything that takes too long for each change
 	-npm ci --prefix internal/tools/junit-readers --no-audit --no-fund # readers of JUnit; without them their test is skipped
 	$(GO) test -race ./...
 	$(GO) test ./reports -run TestFlood -long
