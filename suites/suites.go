@@ -11,6 +11,7 @@ import (
 	"seatrial/suites/nfs"
 	"seatrial/suites/rkt"
 	"seatrial/suites/selftest"
+	"seatrial/suites/selinux"
 )
 
 // All returns every suite, in alphabetical order.
@@ -23,5 +24,6 @@ func All() []harness.Suite {
 		nfs.Suite(),
 		rkt.Suite(),
 		selftest.Suite(),
+		selinux.Suite(),
 	}
 }

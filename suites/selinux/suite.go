@@ -1,0 +1,206 @@
+package selinux
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"seatrial/harness"
+	"seatrial/platforms"
+)
+
+// Suite returns the suite.
+func Suite() harness.Suite {
+	return harness.Suite{
+		Name:  "selinux",
+		Doc:   "SELinux: modes and booleans last as long as they should, and the policy fits the image.",
+		Tests: []harness.Test{boolean(), enforce()},
+	}
+}
+
+func needs() harness.Needs {
+	return harness.Needs{
+		Image:    []platforms.Capability{"selinux"},
+		Platform: []platforms.Capability{platforms.RebootCap},
+	}
+}
+
+const config = "/etc/selinux/config"
+
+func enforce() harness.Test {
+	return harness.Test{
+		Name:    "coreos.selinux.enforce",
+		Doc:     "The mode can be switched, and a machine that is configured to be enforcing boots so, without a denial.",
+		Timeout: 3 * time.Minute,
+		Needs:   needs(),
+		Run:     runEnforce,
+		Sabotage: []harness.Sabotage{
+			{
+				// An initramfs or a service that undoes what is configured.
+				Name: "made-permissive-at-boot",
+				Break: `cat >/etc/systemd/system/seatrial-permissive.service <<'END'
+[Service]
+Type=oneshot
+ExecStart=/usr/sbin/setenforce 0
+[Install]
+WantedBy=multi-user.target
+END
+systemctl enable -q seatrial-permissive`,
+				Undo:    `systemctl disable -q seatrial-permissive; rm /etc/systemd/system/seatrial-permissive.service`,
+				Message: `the machine is Permissive after a reboot, and is configured to be enforcing`,
+			},
+			{
+				Name:  "config-not-kept",
+				Break: `cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
+				// The reboot has unmounted it.
+				Undo:    `true`,
+				Message: `SELINUX=permissive|has another content`,
+			},
+		},
+	}
+}
+
+// modeScript sets the configured mode, and is done when the disk has it.
+const modeScript = `sed -i 's/^SELINUX=.*/SELINUX=enforcing/' ` + config + ` && sync -f ` + config + ` && grep '^SELINUX=' ` + config
+
+func runEnforce(ctx context.Context, t *harness.T) {
+	m := t.Machine(0)
+	// The switch works both ways, and ends where it began.
+	began := m.Must(ctx, "getenforce")
+	for _, mode := range []string{"Permissive", "Enforcing", began} {
+		if got := m.MustRoot(ctx, "setenforce "+mode+" && getenforce"); got != mode {
+			t.Errorf("after setenforce %s the machine is %s", mode, got)
+		}
+	}
+	if got := m.MustRoot(ctx, modeScript); got != "SELINUX=enforcing" {
+		t.Fatalf("%s says %q", config, got)
+	}
+	m.Reboot(ctx)
+	if got := m.Must(ctx, "grep '^SELINUX=' "+config); got != "SELINUX=enforcing" {
+		t.Fatalf("after a reboot, %s has another content: %q", config, got)
+	}
+	if got := m.Must(ctx, "getenforce"); got != "Enforcing" {
+		t.Fatalf("the machine is %s after a reboot, and is configured to be enforcing", got)
+	}
+	report(t, denialFaults(m.MustRoot(ctx, denialsScript)))
+	// It enforces in truth: what is in no domain's reach cannot be reached.
+	report(t, labelFaults(m.MustRoot(ctx, "ps -eo label,comm --no-headers | sort | uniq -c")))
+}
+
+// denialsScript prints the denials of the present boot.
+const denialsScript = `journalctl -b -o cat --no-pager --grep 'avc: +denied' || true`
+
+func denialFaults(out string) []string {
+	var faults []string
+	for line := range strings.Lines(out) {
+		if denial.MatchString(line) {
+			faults = append(faults, "denied: "+strings.TrimSpace(line))
+		}
+	}
+	return faults
+}
+
+var denial = regexp.MustCompile(`avc: +denied`)
+
+// labelFaults wants processes to be in domains of their own: a policy that was
+// not loaded, or files without labels, leave all of them in one.
+func labelFaults(out string) []string {
+	domains := map[string]bool{}
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 {
+			continue
+		}
+		label := strings.Split(fields[1], ":")
+		if len(label) < 3 {
+			return []string{fmt.Sprintf("a process has no label: %s", strings.TrimSpace(line))}
+		}
+		domains[label[2]] = true
+	}
+	if len(domains) < 5 {
+		return []string{fmt.Sprintf("the machine's processes are in %d domains only: %v", len(domains), domains)}
+	}
+	return nil
+}
+
+func boolean() harness.Test {
+	return harness.Test{
+		Name:    "coreos.selinux.boolean",
+		Doc:     "A boolean that is set for now is what it was after a reboot, and one that is set for good stays.",
+		Timeout: 4 * time.Minute,
+		Needs:   needs(),
+		Run:     runBoolean,
+		Sabotage: []harness.Sabotage{{
+			Name: "set-again-at-boot",
+			Break: `cat >/etc/systemd/system/seatrial-boolean.service <<'END'
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for b in container_use_nfs virt_use_nfs allow_ypbind; do setsebool $$b 1 && exit; done'
+[Install]
+WantedBy=multi-user.target
+END
+systemctl enable -q seatrial-boolean`,
+			Undo:    `systemctl disable -q seatrial-boolean; rm /etc/systemd/system/seatrial-boolean.service`,
+			Message: `is on after a reboot, and was off before it was set for now`,
+		}},
+	}
+}
+
+func report(t *harness.T, faults []string) {
+	for _, fault := range faults {
+		t.Errorf("%s", fault)
+	}
+}
+
+// forNow and forGood list the booleans that may be flipped, of which a policy
+// has one at least.
+func forNow() []string { return []string{"container_use_nfs", "virt_use_nfs", "allow_ypbind"} }
+
+func forGood() []string {
+	return []string{"container_use_samba", "virt_use_samba", "allow_cvs_read_shadow"}
+}
+
+// pick returns the first of the booleans that the policy has, and its value.
+func pick(ctx context.Context, t *harness.T, names []string) (name, value string) {
+	m := t.Machine(0)
+	for _, name := range names {
+		res, err := m.Output(ctx, harness.Root("getsebool "+name))
+		if err != nil {
+			continue
+		}
+		if _, value, ok := strings.Cut(res, " --> "); ok {
+			return name, value
+		}
+	}
+	t.Skipf("the policy has none of the booleans %s", strings.Join(names, ", "))
+	return "", ""
+}
+
+func opposite(value string) string {
+	return map[string]string{"on": "off", "off": "on"}[value]
+}
+
+func runBoolean(ctx context.Context, t *harness.T) {
+	m := t.Machine(0)
+	now, nowWas := pick(ctx, t, forNow())
+	good, goodWas := pick(ctx, t, forGood())
+	get := func(name string) string {
+		_, value, _ := strings.Cut(m.MustRoot(ctx, "getsebool "+name), " --> ")
+		return value
+	}
+	m.MustRoot(ctx, "setsebool "+now+" "+opposite(nowWas)+" && setsebool -P "+good+" "+opposite(goodWas))
+	for name, want := range map[string]string{now: opposite(nowWas), good: opposite(goodWas)} {
+		if got := get(name); got != want {
+			t.Errorf("%s was set to %s and is %s", name, want, got)
+		}
+	}
+	m.Reboot(ctx)
+	if got := get(now); got != nowWas {
+		t.Errorf("%s is %s after a reboot, and was %s before it was set for now", now, got, nowWas)
+	}
+	if got := get(good); got != opposite(goodWas) {
+		t.Errorf("%s is %s after a reboot, and was set to %s for good", good, got, opposite(goodWas))
+	}
+}
