@@ -22,8 +22,9 @@ type speed struct {
 	Measured time.Time `json:"measured"`
 }
 
-// speedAge is for how long a measurement counts: hosts get other neighbours.
-const speedAge = 7 * 24 * time.Hour
+// speedAge is for how long a measurement counts. On a busy host guests are
+// measured to be slow, and a host does not stay busy.
+const speedAge = 15 * time.Minute
 
 // LoadSpeed returns the slowness of a platform's guests on this host, if it was
 // measured in the last days.
