@@ -17,6 +17,7 @@ import (
 func base() harness.Test {
 	t := harness.Test{
 		Name:    "docker.base",
+		Tags:    []string{harness.TagSlow},
 		Doc:     "Docker runs containers, and limits, connects, and confines them as it is told.",
 		Timeout: 3 * time.Minute,
 		Needs:   harness.Needs{Image: needs("docker"), Platform: fixtures()},

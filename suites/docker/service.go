@@ -54,6 +54,7 @@ docker run -d --name survivor `+image+` sleep 3600 >/dev/null && docker inspect 
 func enableService() harness.Test {
 	return harness.Test{
 		Name: "docker.enable-service.sysext",
+		Tags: []string{harness.TagSlow},
 		Doc:  "Docker's service can be enabled by the provisioning config, and then runs without anybody asking for it.",
 		Needs: harness.Needs{
 			Image:    needs("docker", "ignition"),

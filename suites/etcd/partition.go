@@ -16,6 +16,7 @@ import (
 func partition() harness.Test {
 	return harness.Test{
 		Name:    "cl.etcd-member.partition",
+		Tags:    []string{harness.TagSlow},
 		Doc:     "Through twenty partitions and their healing, three members keep every write that any of them acknowledged, in order, and never read back in time.",
 		Timeout: 5 * time.Minute,
 		Needs: harness.Needs{

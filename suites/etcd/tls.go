@@ -21,6 +21,7 @@ import (
 func tlsCluster() harness.Test {
 	return harness.Test{
 		Name:    "cl.etcd-member.tls",
+		Tags:    []string{harness.TagSlow},
 		Doc:     "Three members trust each other and their clients by certificates alone: a client without one, with a foreign one or without TLS is refused.",
 		Timeout: 2 * time.Minute,
 		Needs: harness.Needs{

@@ -51,6 +51,7 @@ func backends() []backend {
 func (b backend) test() harness.Test {
 	return harness.Test{
 		Name:    "cl.flannel." + b.name,
+		Tags:    []string{harness.TagSlow},
 		Doc:     "Network namespaces of three machines reach each other, and their packets travel " + b.doc + ".",
 		Timeout: 3 * time.Minute,
 		Needs: harness.Needs{

@@ -30,6 +30,7 @@ const (
 func version(v string) harness.Test {
 	return harness.Test{
 		Name:    "linux.nfs.v" + v,
+		Tags:    []string{harness.TagSlow},
 		Doc:     "A machine mounts what another exports by NFS version " + v + ", and each sees what the other wrote.",
 		Timeout: 2 * time.Minute,
 		Needs: harness.Needs{

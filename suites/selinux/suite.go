@@ -32,6 +32,7 @@ const config = "/etc/selinux/config"
 func enforce() harness.Test {
 	return harness.Test{
 		Name:    "coreos.selinux.enforce",
+		Tags:    []string{harness.TagSlow},
 		Doc:     "The mode can be switched, and a machine that is configured to be enforcing boots so, without a denial.",
 		Timeout: 3 * time.Minute,
 		Needs:   needs(),
@@ -128,6 +129,7 @@ func labelFaults(out string) []string {
 func boolean() harness.Test {
 	return harness.Test{
 		Name:    "coreos.selinux.boolean",
+		Tags:    []string{harness.TagSlow},
 		Doc:     "A boolean that is set for now is what it was after a reboot, and one that is set for good stays.",
 		Timeout: 4 * time.Minute,
 		Needs:   needs(),
