@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +118,9 @@ func (a *attempt) template(ctx context.Context, spec platforms.MachineSpec, budg
 // noteStart completes a machine's event by how it came to run.
 func (a *attempt) noteStart(ready *event.MachineReady, m platforms.Machine, noTemplate error) {
 	how, fallback := started(m)
-	fallback = cmp.Or(fallback, noTemplate)
+	if fallback == nil {
+		fallback = noTemplate
+	}
 	ready.Start = string(how)
 	if fallback != nil {
 		ready.Fallback = clip(fallback.Error())

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -34,8 +35,10 @@ func fake(t *testing.T, status int, wantPath, wantBody, answer string) *client {
 		io.WriteString(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	dial := func(network, _ string) (net.Conn, error) { return net.Dial(network, server.Listener.Addr().String()) }
-	return &client{"m0", &http.Client{Transport: &http.Transport{Dial: dial}}}
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	return &client{"m0", &http.Client{Transport: &http.Transport{DialContext: dial}}}
 }
 
 func TestClient(t *testing.T) {
