@@ -44,10 +44,14 @@ func openBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Skipf("no browser to look at the page with: install the package chromium (make deps does): %v", err)
 	}
+	profile, err := os.MkdirTemp("", "seatrial-browser-") // t.TempDir would be removed too early
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	cmd := exec.CommandContext(ctx, path,
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+profile, "about:blank")
 	theirs, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +73,7 @@ func openBrowser(t *testing.T) *browser {
 		if err := cmd.Wait(); err != nil && ctx.Err() == nil {
 			t.Logf("chromium: %v", err)
 		}
+		remove(t, profile)
 	})
 	b := &browser{t: t, in: in, out: bufio.NewReaderSize(out, 1<<20)}
 	var target struct{ TargetID string }
@@ -80,6 +85,24 @@ func openBrowser(t *testing.T) *browser {
 		b.call(domain+".enable", nil, nil)
 	}
 	return b
+}
+
+// remove removes the directory of a browser that has ended, whose children may
+// write to it for a moment longer.
+func remove(t *testing.T, profile string) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for giveUp := time.Now().Add(10 * time.Second); ; <-tick.C {
+		err := os.RemoveAll(profile)
+		if err == nil {
+			return
+		}
+		if time.Now().After(giveUp) {
+			t.Error(err)
+			return
+		}
+	}
 }
 
 // call sends a command and waits for its result; events that come meanwhile
