@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,6 +59,7 @@ func (a *app) buildOptions(arch string) image.Options {
 	last := ""
 	return image.Options{
 		Arch: arch, CacheDir: a.cacheDir("images"),
+		Elsewhere: func(ctx context.Context) (string, error) { return a.buildInNamespace(ctx, arch) },
 		Progress: func(step string, _, _ int) {
 			if step != last {
 				last = step
@@ -64,6 +67,30 @@ func (a *app) buildOptions(arch string) image.Options {
 			}
 		},
 	}
+}
+
+// buildInNamespace executes this program's `image build` as the root of a user
+// namespace, which may do with the user's own files what a build needs.
+func (a *app) buildInNamespace(ctx context.Context, arch string) (path string, err error) {
+	const otherwise = "build once as root with this cache directory, or give an image by path or URL"
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		return "", fmt.Errorf("without the rights of root it needs newuidmap (package uidmap): install it, or %s", otherwise)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "unshare", "--user", "--map-auto", "--map-root-user", "--", exe, "image", "build", "--arch", arch)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // unshare has become the program
+	cmd.Stderr = a.env.Stderr
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err != nil {
+		return "", fmt.Errorf("in a user namespace: %w; this user needs a line in /etc/subuid and in /etc/subgid; or %s", err, otherwise)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 func (a *app) imageFetchCommand() *cobra.Command {

@@ -7,7 +7,6 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"flag"
@@ -70,14 +69,21 @@ func TestGuests(t *testing.T) {
 		t.Fatalf("no scripts: %v", err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			if *guests != "all" && isLong(t, file) {
-				t.Skip("takes long: run with -guests all")
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		long, archs := about(t, file)
+		for _, arch := range archs {
+			if arch != "" {
+				name = strings.TrimSuffix(filepath.Base(file), ".txtar") + "-" + arch
 			}
-			p := params("")
-			p.Files = []string{file}
-			testscript.RunT(sequential{t}, p)
-		})
+			t.Run(name, func(t *testing.T) {
+				if *guests != "all" && (long || arch == "arm64") {
+					t.Skip("takes long: run with -guests all")
+				}
+				p := params("", "ARCH="+arch)
+				p.Files = []string{file}
+				testscript.RunT(sequential{t}, p)
+			})
+		}
 	}
 }
 
@@ -102,22 +108,27 @@ func (s sequential) Run(name string, f func(testscript.T)) {
 
 func (s sequential) Verbose() bool { return testing.Verbose() }
 
-// isLong reports whether a script's first line is the comment "# long".
-func isLong(t *testing.T, file string) bool {
+// about reads how a script is run: long if its first line begins with "# long",
+// and, if it mentions $ARCH, once for each architecture.
+func about(t *testing.T, file string) (long bool, archs []string) {
 	t.Helper()
-	f, err := os.Open(file)
+	script, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	return lines.Scan() && strings.HasPrefix(lines.Text(), "# long")
+	archs = []string{""}
+	if bytes.Contains(script, []byte("$ARCH")) {
+		archs = []string{"amd64", "arm64"}
+	}
+	return bytes.HasPrefix(script, []byte("# long")), archs
 }
 
-func params(dir string) testscript.Params {
+// params are those of the scripts in dir, which see the variables of vars, too.
+func params(dir string, vars ...string) testscript.Params {
 	return testscript.Params{
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, vars...)
 			cache, err := os.UserCacheDir()
 			if err != nil {
 				return err

@@ -24,6 +24,10 @@ type Options struct {
 	Progress func(step string, done, total int)
 	// Log gets what the tools print that a build calls. It may be nil.
 	Log io.Writer
+	// Elsewhere, if set, is how a program without the rights of root builds: it
+	// calls Build with the same cache where there are such rights, and returns the
+	// image's path.
+	Elsewhere func(ctx context.Context) (path string, err error)
 }
 
 // Result is a reference image.
@@ -65,15 +69,25 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	err := canBuild(o.Arch)
-	if err != nil {
-		return Result{}, fmt.Errorf("build reference image for %s: %w", o.Arch, err)
-	}
-	path, err := exclusively(ctx, o, func(work string) (string, error) { return buildIn(ctx, o, work) })
+	path, err := build(ctx, o)
 	if err != nil {
 		return Result{}, fmt.Errorf("build reference image for %s: %w", o.Arch, err)
 	}
 	return o.result(ctx, path)
+}
+
+func build(ctx context.Context, o Options) (path string, err error) {
+	if err := canBuild(o.Arch); err != nil {
+		return "", err
+	}
+	switch {
+	case os.Geteuid() == 0:
+		return exclusively(ctx, o, func(work string) (string, error) { return buildIn(ctx, o, work) })
+	case o.Elsewhere != nil:
+		return o.Elsewhere(ctx)
+	default:
+		return "", errors.New("it needs the rights of root, to install packages into a directory of their own")
+	}
 }
 
 func (o Options) result(ctx context.Context, path string) (Result, error) {
@@ -91,10 +105,6 @@ func canBuild(arch string) error {
 	}
 	if missing := MissingTools(arch); len(missing) > 0 {
 		return fmt.Errorf("the host lacks %s", strings.Join(missing, ", "))
-	}
-	if os.Geteuid() != 0 {
-		return errors.New("it needs the rights of root, to install packages into a directory of their own: " +
-			"run the build once as root with this cache directory, or give an image by path or URL")
 	}
 	return nil
 }
