@@ -72,6 +72,7 @@ ignition:
 			Name:    "selftest.sshd-dies",
 			Doc:     "fail/kernel-hang: the SSH server is gone for good, and the guest takes no command any more.",
 			Timeout: 10 * time.Second,
+			Needs:   harness.Needs{Cold: true}, // forks are not entered over SSH
 			Run: func(ctx context.Context, t *harness.T) {
 				hang(ctx, t, "systemctl mask --quiet --runtime ssh.socket sshd.socket ssh.service sshd.service; "+
 					"systemctl stop ssh.socket sshd.socket ssh.service sshd.service; pkill -KILL sshd")
@@ -81,6 +82,7 @@ ignition:
 			Name:    "selftest.session-dies",
 			Doc:     "error/lost-connection: the connection breaks, and the guest takes another one.",
 			Timeout: 30 * time.Second,
+			Needs:   harness.Needs{Cold: true}, // forks are not entered over SSH
 			Run: func(ctx context.Context, t *harness.T) {
 				hang(ctx, t, "pkill -KILL -f '^sshd(-session)?: .*@'")
 			},
