@@ -120,6 +120,13 @@ func (t *T) Errorf(format string, args ...any) {
 	t.result.msgs = append(t.result.msgs, clip(fmt.Sprintf(format, args...)))
 }
 
+// Report makes each fault an assertion that does not hold.
+func (t *T) Report(faults []string) {
+	for _, fault := range faults {
+		t.Errorf("%s", fault)
+	}
+}
+
 // Fatalf records an assertion that does not hold, and ends the test.
 func (t *T) Fatalf(format string, args ...any) {
 	t.Errorf(format, args...)

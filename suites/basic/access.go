@@ -57,7 +57,7 @@ func dbusPerms() check {
 			Run: func(ctx context.Context, t *harness.T) {
 				// Not as root: the questions are asked in the name of the login user.
 				user := t.Machine(0).Must(ctx, "id -un")
-				report(t, dbusFaults(ask(ctx, t,
+				t.Report(dbusFaults(ask(ctx, t,
 					question{"restart", asUser(user, busctl("call", "", "Manager", "RestartUnit", "ss", restartedUnit, "replace"))},
 					question{"read", asUser(user, busctl("get-property", unitPath(restartedUnit), "Unit", "ActiveState"))},
 				)))

@@ -31,7 +31,7 @@ write_files:
 `,
 		},
 		Run: func(ctx context.Context, t *harness.T) {
-			report(t, cloudinitBasicFaults(ask(ctx, t,
+			t.Report(cloudinitBasicFaults(ask(ctx, t,
 				question{"file", "cat /etc/seatrial-cloudinit && stat -c %a /etc/seatrial-cloudinit"},
 				question{"hostname", "hostnamectl --static"})))
 		},
@@ -105,7 +105,7 @@ func cloudinitMultipart() harness.Test {
 		Run: func(ctx context.Context, t *harness.T) {
 			user := t.Machine(0).Must(ctx, "id -un")
 			t.Machine(0).Expect(ctx, 20*time.Second, harness.Root("test -e /etc/seatrial-multipart"))
-			report(t, multipartFaults(ask(ctx, t,
+			t.Report(multipartFaults(ask(ctx, t,
 				question{"hostname", "hostnamectl --static"},
 				question{"keys", "cat ~" + user + "/.ssh/authorized_keys ~" + user + "/.ssh/authorized_keys.d/* 2>/dev/null"},
 				question{"files", "cd /etc/seatrial-files && for f in *; do echo \"$f=$(cat \"$f\")\"; done"},

@@ -62,7 +62,7 @@ func (r fileRule) faults(found answer) []string {
 func (r fileRule) check() check {
 	return check{
 		Subtest: harness.Subtest{Name: r.name, Doc: r.doc, Run: func(ctx context.Context, t *harness.T) {
-			report(t, r.faults(ask(ctx, t, question{r.name, r.search()})[r.name]))
+			t.Report(r.faults(ask(ctx, t, question{r.name, r.search()})[r.name]))
 		}},
 		sabotage: []harness.Sabotage{r.sabotage},
 	}
@@ -187,7 +187,7 @@ func blacklist() check {
 			r.expr = anyOf(append(controlNames(), "-name '* *'", "-path /usr/bin/perl", "-path /usr/bin/python",
 				"-path /usr/share/man", "-path '/usr/bin/*.old'"))
 		}
-		report(t, r.faults(ask(ctx, t, question{r.name, r.search()})[r.name]))
+		t.Report(r.faults(ask(ctx, t, question{r.name, r.search()})[r.name]))
 	}
 	return c
 }

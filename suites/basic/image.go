@@ -33,7 +33,7 @@ func resolvConf() check {
 				got := ask(ctx, t,
 					question{"kind", "stat -c %F /etc/resolv.conf"},
 					question{"target", "readlink -e /etc/resolv.conf"})
-				report(t, resolvConfFaults(got, t.Has(flatcar)))
+				t.Report(resolvConfFaults(got, t.Has(flatcar)))
 			},
 		},
 		sabotage: []harness.Sabotage{{
@@ -187,7 +187,7 @@ func microcode() check {
 			if t.Arch() != "amd64" {
 				t.Skipf("CPUs of %s have no microcode that a kernel updates", t.Arch())
 			}
-			report(t, microcodeFaults(ask(ctx, t, question{"firmware", "zcat /proc/config.gz | grep '^CONFIG_EXTRA_FIRMWARE='"})))
+			t.Report(microcodeFaults(ask(ctx, t, question{"firmware", "zcat /proc/config.gz | grep '^CONFIG_EXTRA_FIRMWARE='"})))
 		},
 	}}
 }

@@ -17,7 +17,7 @@ func journalUser() harness.Test {
 		Timeout: 2 * time.Minute,
 		Run: func(ctx context.Context, t *harness.T) {
 			line := fmt.Sprintf("hello %d", time.Now().UnixNano())
-			report(t, journalUserFaults(line, ask(ctx, t,
+			t.Report(journalUserFaults(line, ask(ctx, t,
 				question{"user", "userdel -r seatrial-logger 2>/dev/null; useradd -m seatrial-logger"},
 				question{"manager", `systemctl start "user@$(id -u seatrial-logger)"`},
 				question{"service", asLogger("systemd-run --user --quiet --wait --unit=seatrial-hello echo " + line)},

@@ -125,7 +125,7 @@ func clock() check {
 			Run: func(ctx context.Context, t *harness.T) {
 				before := time.Now()
 				out := t.Machine(0).Must(ctx, "date +%s.%N")
-				report(t, clockFaults(out, before, time.Now()))
+				t.Report(clockFaults(out, before, time.Now()))
 			},
 		},
 		sabotage: []harness.Sabotage{{
@@ -230,7 +230,7 @@ func cgroupV2() check {
 				if strings.Contains(got["cmdline"].out, "systemd.unified_cgroup_hierarchy=0") {
 					t.Skipf("the kernel's command line asks for the legacy hierarchy")
 				}
-				report(t, cgroupFaults(got))
+				t.Report(cgroupFaults(got))
 			},
 		},
 		sabotage: []harness.Sabotage{{

@@ -47,7 +47,7 @@ func runNTP(ctx context.Context, t *harness.T) {
 		t.Fatalf("systemd-timesyncd does not start: %s", start)
 	}
 	if faults := ntpServerFaults(servers["servers"].out, t.FixtureAddress().String()); len(faults) > 0 {
-		report(t, faults)
+		t.Report(faults)
 		return
 	}
 	t.WaitFor(ctx, "the clock is mended", 40*time.Second, func(ctx context.Context) error {

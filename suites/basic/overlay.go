@@ -37,14 +37,14 @@ rm /etc/kexec.conf /etc/resolv.conf`},
 					t.Fatalf("%s files of /etc: %s", name, a)
 				}
 			}
-			report(t, copyFaults("after the first boot", changed["copies"]))
+			t.Report(copyFaults("after the first boot", changed["copies"]))
 			t.Machine(0).Reboot(ctx)
 			after := ask(ctx, t,
 				question{"copies", upperFiles()},
 				question{"kept", "test ! -e /etc/sssd/sssd.conf -a ! -e /etc/kexec.conf -a ! -e /etc/wireguard -a -e /etc/bash/seatrial -a -e /etc/bash/bashrc"},
 				question{"recreated", "test -e /etc/resolv.conf"},
 				question{"not copied", inUpper("test ! -e /etc/resolv.conf")})
-			report(t, append(copyFaults("after the second boot", after["copies"]), overlayFaults(after)...))
+			t.Report(append(copyFaults("after the second boot", after["copies"]), overlayFaults(after)...))
 		},
 	}
 }

@@ -28,7 +28,7 @@ func reboot() harness.Test {
 				question{"state", "cat /var/lib/seatrial/state"},
 				question{"runtime", "test ! -e /run/seatrial-state"},
 				question{"cleanup", "rm -rf /var/lib/seatrial"})...)
-			report(t, rebootFaults(state, before, after))
+			t.Report(rebootFaults(state, before, after))
 		},
 		Sabotage: []harness.Sabotage{{
 			Name:    "state-in-memory",
@@ -88,7 +88,7 @@ func secondBoot() harness.Test {
 			if err != nil {
 				t.Fatalf("%v", err)
 			}
-			report(t, secondBootFaults(starts))
+			t.Report(secondBootFaults(starts))
 		},
 		Sabotage: []harness.Sabotage{{
 			Name:    "network-in-initramfs",

@@ -37,7 +37,7 @@ func servicesActive() check {
 				units := slices.Concat(want...)
 				// is-active prints one line for each unit, in their order.
 				got := ask(ctx, t, question{"states", "systemctl is-active " + strings.Join(units, " ")})
-				report(t, activeFaults(want, unitStates(units, got["states"].out)))
+				t.Report(activeFaults(want, unitStates(units, got["states"].out)))
 			},
 		},
 		sabotage: []harness.Sabotage{{
@@ -148,7 +148,7 @@ func journal() check {
 				got := ask(ctx, t,
 					question{"kernel", "journalctl -b -k -o cat --no-pager | head -n 20"},
 					question{"line", "logger -t seatrial-basic " + line + " && journalctl --sync && journalctl -b -t seatrial-basic -o cat -n 1"})
-				report(t, journalFaults(got, line))
+				t.Report(journalFaults(got, line))
 			},
 		},
 		sabotage: []harness.Sabotage{{

@@ -74,13 +74,6 @@ func clBasic() harness.Test {
 // a pure function find the faults in the answers.
 func judge(faults func(answers) []string, questions ...question) func(context.Context, *harness.T) {
 	return func(ctx context.Context, t *harness.T) {
-		report(t, faults(ask(ctx, t, questions...)))
-	}
-}
-
-// report makes each fault a failed assertion.
-func report(t *harness.T, faults []string) {
-	for _, fault := range faults {
-		t.Errorf("%s", fault)
+		t.Report(faults(ask(ctx, t, questions...)))
 	}
 }

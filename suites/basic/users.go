@@ -16,7 +16,7 @@ func userShells() harness.Test {
 		Doc:          "Nobody but root and the login user has a shell, nobody but root has its rights, and no account has an empty password.",
 		Run: func(ctx context.Context, t *harness.T) {
 			login := t.Machine(0).Must(ctx, "id -un")
-			report(t, userFaults(login, ask(ctx, t,
+			t.Report(userFaults(login, ask(ctx, t,
 				question{"passwd", "getent passwd"},
 				question{"shadow", `awk -F: '$2 == "" { print $1 }' /etc/shadow`})))
 		},

@@ -71,7 +71,7 @@ func dockerInfo(ctx context.Context, t *harness.T) {
 	m := t.Machine(0)
 	i := info(ctx, t)
 	machine := m.Must(ctx, "uname -m")
-	containers.Report(t, infoFaults(i, machine))
+	t.Report(infoFaults(i, machine))
 	runtime := i.Runtimes[i.DefaultRuntime].Path
 	if out, err := m.Output(ctx, harness.Root("command -v "+runtime)); err != nil || runtime == "" {
 		t.Errorf("the default runtime %s is %q, which cannot be run: %s", i.DefaultRuntime, runtime, out)
@@ -132,13 +132,13 @@ func resources(ctx context.Context, t *harness.T) {
 	inside := func(command string) string { return m.MustRoot(ctx, "docker exec limited "+command) }
 	want := cgroupLimits()
 	names := slices.Sorted(maps.Keys(want))
-	containers.Report(t, containers.Differences(want, containers.Zip(names, strings.Split(inside("cat /sys/fs/cgroup/"+strings.Join(names, " /sys/fs/cgroup/")), "\n"))))
+	t.Report(containers.Differences(want, containers.Zip(names, strings.Split(inside("cat /sys/fs/cgroup/"+strings.Join(names, " /sys/fs/cgroup/")), "\n"))))
 	// The process's own: in the files of PID 1, which docker run started.
-	containers.Report(t, containers.Differences(map[string]string{"NoNewPrivs": "1"}, containers.StatusFields(inside("cat /proc/1/status"))))
+	t.Report(containers.Differences(map[string]string{"NoNewPrivs": "1"}, containers.StatusFields(inside("cat /proc/1/status"))))
 	if files := lineWith(inside("cat /proc/1/limits"), "Max open files"); !slices.Equal(strings.Fields(files), []string{"Max", "open", "files", "200", "200", "files"}) {
 		t.Errorf("the limit of open files is %q, want 200", files)
 	}
-	containers.Report(t, containers.Differences(map[string]string{"size of /dev/shm": "8388608", "oom_score_adj": "500"},
+	t.Report(containers.Differences(map[string]string{"size of /dev/shm": "8388608", "oom_score_adj": "500"},
 		map[string]string{"size of /dev/shm": inside("df /dev/shm"), "oom_score_adj": inside("cat /proc/1/oom_score_adj")}))
 	if out, err := m.Output(ctx, harness.Root("docker exec limited touch /file")); err == nil {
 		t.Errorf("a read-only container can be written to: %s", out)
@@ -179,7 +179,7 @@ echo $n`, containersInARow, image))
 func userNoCaps(ctx context.Context, t *harness.T) {
 	image := pull(ctx, t)
 	m := t.Machine(0)
-	containers.Report(t, containers.Differences(containers.Unprivileged(),
+	t.Report(containers.Differences(containers.Unprivileged(),
 		containers.StatusFields(m.MustRoot(ctx, container(image, "--user 1000:1000", "cat", "/proc/self/status")))))
 	if out, err := m.Output(ctx, harness.Root(container(image, "--user 1000:1000", "cat", containers.SecretFile))); err == nil {
 		t.Errorf("a user can read root's %s: %q", containers.SecretFile, out)

@@ -35,12 +35,12 @@ func seccomp() harness.Test {
 func defaultProfile(ctx context.Context, t *harness.T) {
 	image := pull(ctx, t)
 	m := t.Machine(0)
-	containers.Report(t, containers.Differences(map[string]string{"Seccomp": "2"},
+	t.Report(containers.Differences(map[string]string{"Seccomp": "2"},
 		containers.StatusFields(m.MustRoot(ctx, container(image, "", "cat", "/proc/self/status")))))
 	confined := m.MustRoot(ctx, container(image, "", "syscalls"))
 	free := m.MustRoot(ctx, container(image, "--security-opt seccomp=unconfined", "syscalls"))
 	t.Logf("with the profile: %s, without: %s", confined, free)
-	containers.Report(t, containers.ProfileFaults(append(containers.ArchCalls(t.Arch()), deniedCalls()...), confined, free))
+	t.Report(containers.ProfileFaults(append(containers.ArchCalls(t.Arch()), deniedCalls()...), confined, free))
 	// Programs fall back to clone when clone3 seems not to be there; EPERM
 	// would break them.
 	if !strings.Contains(confined, `"clone3":"ENOSYS"`) {

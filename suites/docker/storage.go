@@ -49,13 +49,13 @@ func runUserNamespaces(ctx context.Context, t *harness.T) {
 	for i := range lines {
 		lines[i] = strings.Join(strings.Fields(lines[i]), " ")
 	}
-	containers.Report(t, containers.Differences(want, containers.Zip([]string{"uid_map", "gid_map"}, lines)))
+	t.Report(containers.Differences(want, containers.Zip([]string{"uid_map", "gid_map"}, lines)))
 
 	// Seen from the host, the process is not root.
 	m.MustRoot(ctx, "docker rm -f mapped >/dev/null 2>&1; docker run -d --name mapped "+image+" sleep 3600")
 	status := containers.StatusFields(m.MustRoot(ctx, `cat /proc/$(docker inspect --format '{{.State.Pid}}' mapped)/status`))
 	user := strings.Fields(want["uid_map"])[1]
-	containers.Report(t, containers.Differences(map[string]string{"Uid": strings.Join(slices.Repeat([]string{user}, 4), " ")}, status))
+	t.Report(containers.Differences(map[string]string{"Uid": strings.Join(slices.Repeat([]string{user}, 4), " ")}, status))
 	m.MustRoot(ctx, "docker rm -f mapped")
 }
 

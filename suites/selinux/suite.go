@@ -85,9 +85,9 @@ func runEnforce(ctx context.Context, t *harness.T) {
 	if got := m.Must(ctx, "getenforce"); got != "Enforcing" {
 		t.Fatalf("the machine is %s after a reboot, and is configured to be enforcing", got)
 	}
-	report(t, denialFaults(m.MustRoot(ctx, denialsScript)))
+	t.Report(denialFaults(m.MustRoot(ctx, denialsScript)))
 	// It enforces in truth: what is in no domain's reach cannot be reached.
-	report(t, labelFaults(m.MustRoot(ctx, "ps -eo label,comm --no-headers | sort | uniq -c")))
+	t.Report(labelFaults(m.MustRoot(ctx, "ps -eo label,comm --no-headers | sort | uniq -c")))
 }
 
 // denialsScript prints the denials of the present boot.
@@ -147,12 +147,6 @@ systemctl enable -q seatrial-boolean`,
 			Undo:    `systemctl disable -q seatrial-boolean; rm /etc/systemd/system/seatrial-boolean.service`,
 			Message: `is on after a reboot, and was off before it was set for now`,
 		}},
-	}
-}
-
-func report(t *harness.T, faults []string) {
-	for _, fault := range faults {
-		t.Errorf("%s", fault)
 	}
 }
 

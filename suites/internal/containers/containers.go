@@ -10,16 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"seatrial/harness"
 	"seatrial/internal/fixtures/registry"
 )
-
-// Report makes each fault a failed assertion.
-func Report(t *harness.T, faults []string) {
-	for _, fault := range faults {
-		t.Errorf("%s", fault)
-	}
-}
 
 // SecretFile is a file of the probe's image that only root may reach.
 const SecretFile = "/root/secret"
