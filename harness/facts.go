@@ -96,6 +96,7 @@ func imageCapabilities() map[platforms.Capability]string {
 		"kernel-config":     "test -e /proc/config.gz -o -e /boot/config-$(uname -r)",
 		"mdadm":             "command -v mdadm",
 		"networkd":          "systemctl is-enabled systemd-networkd",
+		"podman":            "command -v podman",
 		"rkt":               "command -v rkt",
 		"nftables":          "command -v nft",
 		"overlay-etc":       "findmnt -n -t overlay /etc",

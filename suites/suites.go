@@ -9,6 +9,7 @@ import (
 	"seatrial/suites/etcd"
 	"seatrial/suites/flannel"
 	"seatrial/suites/nfs"
+	"seatrial/suites/podman"
 	"seatrial/suites/rkt"
 	"seatrial/suites/selftest"
 	"seatrial/suites/selinux"
@@ -22,6 +23,7 @@ func All() []harness.Suite {
 		etcd.Suite(),
 		flannel.Suite(),
 		nfs.Suite(),
+		podman.Suite(),
 		rkt.Suite(),
 		selftest.Suite(),
 		selinux.Suite(),

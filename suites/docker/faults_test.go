@@ -42,3 +42,19 @@ func TestInfoFaults(t *testing.T) {
 		})
 	}
 }
+func TestLabelFaults(t *testing.T) {
+	const one, two = "system_u:system_r:container_t:s0:c1,c2", "system_u:system_r:container_t:s0:c3,c4"
+	for _, c := range []struct {
+		name, one, two, want string
+	}{
+		{"apart", one, two, ""},
+		{"the same", one, one, "two containers have the same label"},
+		{"not confined", "system_u:system_r:unconfined_t:s0", two, "unconfined_t"},
+		{"no categories", "system_u:system_r:container_t:s0", two, "two categories"},
+		{"no label", "kernel", two, `"kernel"`},
+	} {
+		if got := strings.Join(labelFaults(c.one, c.two), "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

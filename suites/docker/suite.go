@@ -30,6 +30,7 @@ func Suite() harness.Suite {
 			network(),
 			oldClient(),
 			seccomp(),
+			selinux(),
 			userNamespaces(),
 		},
 	}

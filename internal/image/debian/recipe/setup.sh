@@ -13,6 +13,8 @@ chmod 0440 /etc/sudoers.d/core
 
 systemctl enable --quiet systemd-networkd systemd-resolved systemd-timesyncd ssh sshd-keygen ignition-firstboot-complete docker.socket auditd
 systemctl disable --quiet docker.service containerd.service etcd.service \
+	podman-auto-update.service podman-auto-update.timer podman-restart.service podman.service podman.socket \
+	systemd-journal-gatewayd.socket systemd-journal-remote.socket systemd-journal-upload.service \
 	nfs-server.service nfs-client.target nfs-blkmap.service rpcbind.service rpcbind.socket \
 	e2scrub_reap.service e2scrub_all.timer fstrim.timer \
 	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
