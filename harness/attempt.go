@@ -105,7 +105,7 @@ func (a *attempt) template(ctx context.Context, spec platforms.MachineSpec, budg
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, budget, errBootBudget)
 	defer cancel()
-	err := a.target.template(ctx, spec)
+	err := a.target.template(ctx, spec, a.job.Test.Needs.Exempt)
 	spec.Cold = err != nil
 	a.takes(!spec.Cold)
 	if errors.Is(err, platforms.ErrUnsupported) {

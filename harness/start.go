@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"seatrial/internal/consolecheck"
 	"seatrial/platforms"
 )
 
@@ -42,8 +43,9 @@ func templateKey(spec platforms.MachineSpec) string {
 // template makes sure that machines of the spec can be forked. An error means
 // that they have to be booted cold: one that wraps ErrUnsupported because they
 // always are, any other because the template could not be made, now or earlier
-// in the run.
-func (t *target) template(ctx context.Context, spec platforms.MachineSpec) error {
+// in the run. A machine that cannot become one, by what its console says, is
+// not waited for; exempt are the rules that do not count.
+func (t *target) template(ctx context.Context, spec platforms.MachineSpec, exempt []string) error {
 	key := templateKey(spec)
 	t.mu.Lock()
 	known := t.hopeless[key]
@@ -52,8 +54,14 @@ func (t *target) template(ctx context.Context, spec platforms.MachineSpec) error
 		return known
 	}
 	spec.Progress("waiting for a template")
-	spec.Console = nil // of the machine, which has one of its own
-	err := t.forker.Template(ctx, spec)
+	making, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	spec.Console = t.check("console", exempt).Scanner(func(f consolecheck.Finding) {
+		if f.Severity == consolecheck.Dead {
+			stop(errors.New("its console says: " + f.Title))
+		}
+	})
+	err := t.forker.Template(making, spec)
 	// An attempt that was ended says nothing of the template.
 	if err != nil && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errBootBudget)) {
 		t.mu.Lock()

@@ -101,6 +101,13 @@ func TestFallback(t *testing.T) {
 			return context.Cause(ctx)
 		}},
 			"m0 fell back to a cold boot: make a template: boot took too long", 1},
+		{"template cannot boot", fake.Options{Template: func(ctx context.Context, spec platforms.MachineSpec) error {
+			made.Add(1)
+			fmt.Fprint(spec.Console, "[    1.0] Kernel panic - not syncing: No working init found.\r\n")
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}},
+			"m0 fell back to a cold boot: make a template: its console says: kernel panic: No working init found.", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

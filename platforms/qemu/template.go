@@ -143,7 +143,7 @@ func (p *Platform) fillTemplate(ctx context.Context, dir string, spec platforms.
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Destroy(ctx)) }()
-	spec.Name, spec.Console = templateName, nil
+	spec.Name = templateName
 	m, err := c.start(ctx, spec, c.login, source{dir: dir, ram: filepath.Join(dir, ramFile)}, nil)
 	if err != nil {
 		return nil, err
