@@ -71,7 +71,7 @@ type Signed struct {
 
 // GroupSigned is Group for failures whose signatures are known.
 func GroupSigned(failures []Signed, earlier []Seed) Grouping {
-	g := grouper{owners: make(map[string]*group), areas: make(map[string][]*group)}
+	g := newGrouper()
 	g.seed(earlier)
 	var local []*group
 	parts := partsOf(failures)
@@ -147,11 +147,15 @@ func largestFirst(a, b *group) int {
 }
 
 type grouper struct {
-	owners      map[string]*group   // by key
-	areas       map[string][]*group // those that texts are compared with
+	owners      map[string]*group // by key
+	areas       map[string]*index // those that texts are compared with
 	all         []*group
 	comparisons int
 	unmerged    int
+}
+
+func newGrouper() *grouper {
+	return &grouper{owners: make(map[string]*group), areas: make(map[string]*index)}
 }
 
 func (g *grouper) seed(earlier []Seed) {
@@ -173,20 +177,29 @@ func (g *grouper) seed(earlier []Seed) {
 
 func (g *grouper) keep(c *group) {
 	g.all = append(g.all, c)
-	g.areas[c.area] = append(g.areas[c.area], c)
+	g.area(c).add(c)
+}
+
+// area returns the index of the groups that a group may be joined with.
+func (g *grouper) area(c *group) *index {
+	if g.areas[c.area] == nil {
+		g.areas[c.area] = newIndex()
+	}
+	return g.areas[c.area]
 }
 
 // withinTest joins the parts of one test.
 func (g *grouper) withinTest(parts []*part) []*group {
-	var groups []*group
+	x := newIndex()
 	for _, p := range parts {
-		if found := g.nearest(newGroup(p), groups); found != nil {
+		c := newGroup(p)
+		if found := g.nearest(c, x); found != nil {
 			found.add(p)
 			continue
 		}
-		groups = append(groups, newGroup(p))
+		x.add(c)
 	}
-	return groups
+	return x.groups
 }
 
 // place moves the parts of a test's group to the clusters that own their keys,
@@ -205,7 +218,7 @@ func (g *grouper) place(l *group) {
 	}
 	target := g.owners[l.parts[0].key] // the rest belongs with its largest part
 	if target == nil {
-		target = g.nearest(l, g.areas[l.area])
+		target = g.nearest(l, g.area(l))
 	}
 	if target == nil {
 		target = &group{area: l.area, text: l.text, grams: l.grams}
@@ -218,15 +231,16 @@ func (g *grouper) place(l *group) {
 }
 
 // nearest returns the group whose text is alike, or nil. Of those that pass the
-// filter it looks at the eight that promise most.
-func (g *grouper) nearest(c *group, among []*group) *group {
-	if c.area == string(Oops) || len(among) == 0 {
+// filters it looks at the eight that promise most.
+func (g *grouper) nearest(c *group, x *index) *group {
+	if c.area == string(Oops) || len(x.groups) == 0 {
 		return nil
 	}
 	if g.comparisons > maxComparisons {
 		g.unmerged++
 		return nil
 	}
+	among := x.like(c.text)
 	g.comparisons += len(among)
 	type candidate struct {
 		group *group

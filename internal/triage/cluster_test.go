@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -195,17 +198,71 @@ func unlike(n, tests int) []Failure {
 	return all
 }
 
+// cpuTime is what this process has used, which says more than the clock where a
+// machine is busy with other things.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
+
 func BenchmarkGroup(b *testing.B) {
 	for _, bench := range []struct {
 		name string
 		all  []Failure
 	}{{"realistic", many(2000, 500)}, {"unlike", unlike(2000, 500)}} {
 		b.Run(bench.name, func(b *testing.B) {
+			before := cpuTime(b)
 			for b.Loop() {
 				Group(bench.all, nil)
 			}
+			b.ReportMetric((cpuTime(b)-before).Seconds()/float64(b.N), "cpu-s/op")
 			b.ReportMetric(float64(len(Group(bench.all, nil).Clusters)), "clusters")
 		})
+	}
+}
+
+// What the index leaves out must be unlike for sure.
+func TestIndex(t *testing.T) {
+	r, likes := rand.New(rand.NewPCG(11, 12)), 0
+	for range 2000 {
+		a := make([]byte, r.IntN(200))
+		for i := range a {
+			a[i] = byte('a' + r.IntN(20))
+		}
+		b := slices.Clone(a)
+		for k, edits := 0, r.IntN(len(a)/10+1); k < edits; k++ { // spread evenly, which leaves the shortest runs
+			switch at := (2*k + 1) * len(b) / (2 * edits); r.IntN(3) {
+			case 0:
+				b[at] = '-'
+			case 1:
+				b = slices.Insert(b, at, '+')
+			default:
+				b = slices.Delete(b, at, at+1)
+			}
+		}
+		x := newIndex()
+		x.add(&group{text: string(a)})
+		if alike(string(a), string(b)) {
+			likes++
+			if len(x.like(string(b))) == 0 {
+				t.Fatalf("%q and %q are alike, and the index does not find them", a, b)
+			}
+		}
+	}
+	if likes < 500 {
+		t.Errorf("only %d texts were alike", likes)
+	}
+	all := unlike(2000, 500)
+	g := newGrouper()
+	for i, f := range all {
+		g.place(newGroup(&part{key: strconv.Itoa(i), area: "assertion", text: f.Message, members: []int{i}}))
+	}
+	if g.comparisons > 20*len(all) {
+		t.Errorf("%d comparisons for %d texts that have nothing in common", g.comparisons, len(all))
 	}
 }
 
@@ -215,7 +272,8 @@ func TestGroupIsBounded(t *testing.T) {
 		t.Errorf("%d clusters, %d unmerged", len(g.Clusters), g.Unmerged)
 	}
 	// Beyond the limit keys still join exactly.
-	limited := grouper{owners: make(map[string]*group), areas: make(map[string][]*group), comparisons: maxComparisons + 1}
+	limited := newGrouper()
+	limited.comparisons = maxComparisons + 1
 	limited.place(newGroup(&part{key: "k1", area: "assertion", text: "a", members: []int{0}}))
 	limited.place(newGroup(&part{key: "k2", area: "assertion", text: "a", members: []int{1}}))
 	limited.place(newGroup(&part{key: "k1", area: "assertion", text: "a", members: []int{2}}))
