@@ -189,6 +189,7 @@ func TestExits(t *testing.T) {
 		want    Exit
 	}{
 		{"guest-powers-off", Exit{Shutdown: "guest-shutdown"}},
+		{"fill-disk", Exit{Code: -1, Signal: "SIGKILL", NoSpace: true}},
 		{"crash", Exit{Code: 3, Output: "qemu: internal error"}},
 		{"kill-yourself", Exit{Code: -1, Signal: "SIGKILL"}},
 	}

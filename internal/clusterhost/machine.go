@@ -41,6 +41,7 @@ type machine struct {
 	mu       sync.Mutex
 	asked    bool
 	shutdown string
+	noSpace  bool
 
 	gone chan struct{} // closed once exit is set and nothing of the machine is left
 	exit Exit
@@ -212,7 +213,7 @@ func closeConns(conns map[string]net.Conn) error {
 	return errors.Join(errs...)
 }
 
-// watch records what the machine says of its end. The channel ends when the guest's end of it does,
+// watch records what the machine says of its end, and ends one that waits for space. The channel ends when the guest's end of it does,
 // which QEMU says without telling the stream.
 func (m *machine) watch(events <-chan goqemu.Event) {
 	for e := range events {
@@ -221,6 +222,12 @@ func (m *machine) watch(events <-chan goqemu.Event) {
 			m.mu.Lock()
 			m.shutdown = reason
 			m.mu.Unlock()
+		}
+		if full, ok := e.Data["nospace"].(bool); ok && full && e.Event == "BLOCK_IO_ERROR" { // it stands still, for ever
+			m.mu.Lock()
+			m.noSpace = true
+			m.mu.Unlock()
+			_ = m.main.Process.Kill() // it may have ended by itself
 		}
 		open, ok := e.Data["open"].(bool)
 		if m.channel != nil && (e.Event == "RESET" || e.Event == "VSERPORT_CHANGE" && ok && !open) {
@@ -239,6 +246,7 @@ func (m *machine) finish() {
 		Asked:    m.asked,
 		Code:     m.main.ProcessState.ExitCode(),
 		Shutdown: m.shutdown,
+		NoSpace:  m.noSpace,
 		Output:   tail(m.outputPath(main), outputLimit),
 	}
 	if status, ok := m.main.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {

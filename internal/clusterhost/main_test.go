@@ -85,6 +85,9 @@ func obey(monitor io.Writer, command, id string) (code int, end bool) {
 	case "kill-yourself":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "fill-disk":
+		fmt.Fprintln(monitor, `{"event": "BLOCK_IO_ERROR", "data": {"operation": "write", "action": "stop", "nospace": true, "reason": "No space left on device"}}`)
+		select {}
 	case "close-port":
 		fmt.Fprintln(monitor, `{"event": "VSERPORT_CHANGE", "data": {"id": "channel", "open": false}}`)
 	case "refuse":

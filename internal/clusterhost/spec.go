@@ -101,6 +101,8 @@ type Exit struct {
 	// Shutdown is the reason that QEMU gave in its last SHUTDOWN event: "guest-shutdown",
 	// "host-qmp-quit" ... Empty if there was none.
 	Shutdown string `json:",omitempty"`
+	// NoSpace says that a disk of the machine could not grow, since this host has no space left.
+	NoSpace bool `json:",omitempty"`
 	// Output is the end of what the process printed.
 	Output string `json:",omitempty"`
 }

@@ -362,6 +362,8 @@ func (m *Machine) judge(exit clusterhost.Exit, err error) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("%s: %w", m.id, err)
+	case exit.NoSpace:
+		return fmt.Errorf("%s: no space is left on this host for its disks", m.id)
 	case exit.Shutdown == "guest-shutdown" && exit.Code == 0:
 		return &platforms.GuestError{Machine: m.id, Op: "stay up", Err: errors.New("it shut itself down")}
 	default:

@@ -76,6 +76,9 @@ func newPlatform(ctx context.Context, o Options) (*Platform, error) {
 	if err := p.lacking[p.arch.defaultFirmware()]; err != nil {
 		return nil, err
 	}
+	if err := checkSpace(o.StateDir, minFreeMiB); err != nil {
+		return nil, err
+	}
 	p.swtpm, _ = exec.LookPath("swtpm") // without it, there are no TPMs
 	if p.accel, p.accelWhy, err = chooseAccel(ctx, o.Accel, p.arch, p.emulator, o.CacheDir); err != nil {
 		return nil, err
