@@ -43,6 +43,7 @@ check: ## format, vet, linters, go.mod, vulnerabilities
 
 bench: images ## benchmarks, as ratios where machines differ
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test ./internal/cli -run '^$$' -bench Trivial -benchtime 1x -timeout 1h -guests amd64,arm64
 	$(GO) test ./platforms/qemu -run '^$$' -bench Fork -benchtime 10x -timeout 1h \
 		-guests amd64=$$(bin/seatrial image build --arch amd64),arm64=$$(bin/seatrial image build --arch arm64)
 
