@@ -83,6 +83,19 @@ func crashRules() []Rule {
 			Origin: "https://docs.kernel.org/core-api/workqueue.html", Reason: "Deferred work of the kernel makes no progress.",
 		},
 		{
+			Name: "slab-double-free", Literals: []string{"Object already free", " objects but "},
+			Pattern: `^BUG (\S+) \([^)]*\): (?:Object already free|Slab has \d+ allocated objects but \d+ are to be freed)$`,
+			Title:   "slab $1: an object was freed twice", Severity: Fatal, Kernel: Report,
+			Origin: "https://docs.kernel.org/mm/slub.html", Reason: "Which of its checks the allocator fails first depends on what else is in the slab.",
+		},
+		{
+			Name: "slab-wrong-cache", Literals: []string{"cache_from_obj: Wrong slab cache"},
+			Pattern: `^cache_from_obj: Wrong slab cache\. (\S+) but object is from `,
+			Title:   "slab $1: an object of another cache was freed", Severity: Fatal, Kernel: Report,
+			Origin: "https://docs.kernel.org/mm/slub.html",
+			Reason: "The function that warns is inlined by one architecture's compiler, and whose the object is depends on the sizes of an architecture's caches.",
+		},
+		{
 			Name: "slab-bug", Literals: []string{"BUG "}, Pattern: `^BUG (\S+) \([^)]*\): (.+?)(?: on __kmem_cache_shutdown\(\))?$`,
 			Title: "slab $1: $2", Severity: Fatal, Kernel: Report,
 			Origin: "https://docs.kernel.org/mm/slub.html", Reason: "The allocator found an object that somebody overwrote or freed twice.",
@@ -112,6 +125,12 @@ func crashRules() []Rule {
 			Pattern: `^usercopy: (Kernel memory (?:exposure|overwrite) attempt detected (?:from|to) [\w ]+)`,
 			Title:   "usercopy: $1", Severity: Fatal, Kernel: Report,
 			Origin: syzkaller, Reason: "More was copied from or to user space than there is in an object.",
+		},
+		{
+			Name: "skb-panic", Literals: []string{"skb_over_panic: ", "skb_under_panic: "},
+			Pattern: `^skbuff: (skb_(?:over|under)_panic): `,
+			Title:   "skbuff: $1", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "A packet was written past an end of its buffer; both ends are reported by one function.",
 		},
 		{
 			Name: "fortify", Literals: []string{"detected buffer overflow in"}, Pattern: `^detected buffer overflow in (\w+)`,
