@@ -2,7 +2,10 @@ package harness
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 
 	"seatrial/harness/event"
 )
@@ -52,11 +55,63 @@ func (t Test) twins() []Test {
 
 // twin is the test under another name and without what it runs.
 func (t Test) twin(suffix string) Test {
-	t.Name += "." + suffix
 	t.Doc = "Proves that " + t.Name + " can fail."
+	t.Name += "." + suffix
 	t.Timeout = 2 * t.timeout()
 	t.NonExclusive = false
 	t.Run, t.Subtests, t.Sabotage = nil, nil, nil
+	return t
+}
+
+// Broken returns the catalogue with those tests changed that are named by words,
+// as TEST/SABOTAGE: under their own names they break the guest in that way before
+// the part that must notice runs, and nothing is mended. So their failures look
+// in reports as those of a broken image do.
+func Broken(suites []Suite, words []string) ([]Suite, error) {
+	var known []string
+	out := slices.Clone(suites)
+	for i := range out {
+		out[i].Tests = slices.Clone(out[i].Tests)
+		for j, t := range out[i].Tests {
+			for _, s := range t.Sabotage {
+				name := t.Name + "/" + s.Name
+				known = append(known, name)
+				if slices.Contains(words, name) {
+					out[i].Tests[j] = out[i].Tests[j].brokenBy(s)
+				}
+			}
+		}
+	}
+	var errs []error
+	for _, w := range words {
+		if !slices.Contains(known, w) {
+			errs = append(errs, fmt.Errorf("%s is no sabotage%s", w, didYouMean(w, known, "seatrial list --sabotage")))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// brokenBy is the test on a guest that is broken.
+func (t Test) brokenBy(s Sabotage) Test {
+	t.NonExclusive = false
+	after := func(run func(context.Context, *T)) func(context.Context, *T) {
+		return func(ctx context.Context, t *T) {
+			if s.Break != "" {
+				t.Machine(0).MustRoot(ctx, s.Break)
+			}
+			t.served = s.Serve
+			run(ctx, t)
+		}
+	}
+	if t.Run != nil {
+		t.Run = after(t.Run)
+	}
+	t.Subtests = slices.Clone(t.Subtests)
+	for i, part := range t.Subtests {
+		if part.Name == s.Subtest {
+			t.Subtests[i].Run = after(part.Run)
+		}
+	}
 	return t
 }
 
@@ -92,13 +147,12 @@ func (t Test) untouched(ctx context.Context, parent *T) {
 
 // prove breaks the guest, and expects the test to say so.
 func (t Test) prove(ctx context.Context, parent *T, s Sabotage) {
-	m := parent.Machine(0)
 	if s.Break != "" {
-		m.MustRoot(ctx, s.Break)
+		parent.Machine(0).MustRoot(ctx, s.Break)
 	}
 	v := parent.child(ctx, t.part(s.Subtest).Run, s.Serve)
 	if s.Undo != "" {
-		m.MustRoot(ctx, s.Undo)
+		parent.Machine(0).MustRoot(ctx, s.Undo)
 	}
 	class := s.Class
 	if class == "" {

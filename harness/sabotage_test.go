@@ -139,6 +139,43 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+func TestBroken(t *testing.T) {
+	changed := Sabotage{Name: "changed", Subtest: "content", Break: "echo go away | tee /tmp/motd", Message: "go away"}
+	served := Sabotage{Name: "served", Serve: Served{80: nil}, Message: "it is served something else"}
+	client := named("client", func(_ context.Context, t *T) {
+		if t.served != nil {
+			t.Errorf("it is served something else")
+		}
+	})
+	client.Sabotage = []Sabotage{served}
+	catalogue := []Suite{{Name: "s", Tests: []Test{motd(changed), client}}}
+	for _, tt := range []struct {
+		word, test, message string // as the test fails; "" if it passes
+	}{
+		{"motd/changed", "motd", `content: the message is "go away"`},
+		{"motd/changed", "client", ""},
+		{"client/served", "client", "it is served something else"},
+	} {
+		broken, err := Broken(catalogue, []string{tt.word})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := newEngine(t, fake.Options{})
+		e.run(t.Context(), t, broken[0].Tests...)
+		want := event.Pass
+		if tt.message != "" {
+			want = event.Fail
+		}
+		if f := e.finished(tt.test); f.Outcome != want || !strings.Contains(f.Message, tt.message) {
+			t.Errorf("%s: %s ended as %s: %s", tt.word, tt.test, f.Outcome, f.Message)
+		}
+	}
+	if _, err := Broken(catalogue, []string{"motd/change", "x"}); err == nil ||
+		!strings.Contains(err.Error(), "did you mean motd/changed?") || !strings.Contains(err.Error(), "x is no sabotage; `seatrial list --sabotage`") {
+		t.Errorf("unknown sabotage: %v", err)
+	}
+}
+
 // TestTwinOfAWholeTest: a test without subtests has a twin, too, and one that
 // fails untouched proves nothing.
 func TestTwinOfAWholeTest(t *testing.T) {

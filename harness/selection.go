@@ -188,10 +188,15 @@ func nearMisses(p pattern, suites []Suite) string {
 		}
 	}
 	slices.Sort(names)
-	names = slices.Compact(names)
-	near := closest(p.text, names, 3)
+	return didYouMean(p.text, slices.Compact(names), "seatrial list")
+}
+
+// didYouMean names up to three of the names that look like the word, or the
+// command that lists them.
+func didYouMean(word string, names []string, command string) string {
+	near := closest(word, names, 3)
 	if len(near) == 0 {
-		return "; `seatrial list` shows what there is"
+		return "; `" + command + "` shows what there is"
 	}
 	return "; did you mean " + strings.Join(near, " or ") + "?"
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -132,7 +134,15 @@ func (r *run) selection(words []string) ([]harness.Selected, error) {
 		}
 		words = append(words, failed...)
 	}
-	return selectTests(r.catalogue(r.flags.sabotage), words)
+	catalogue, err := harness.Broken(r.catalogue(r.flags.sabotage), r.flags.broken)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--break: %w", err))
+	}
+	for _, b := range r.flags.broken {
+		test, _, _ := strings.Cut(b, "/")
+		words = append(words, test)
+	}
+	return selectTests(catalogue, words)
 }
 
 // lastFailed lists the tests of a run that did not come out well.
@@ -201,7 +211,7 @@ func (r *run) execute(ctx context.Context, drain <-chan struct{}, shard *event.S
 		err = r.store.Append(&event.RunFinished{End: end, Seconds: time.Since(began).Seconds()})
 	}
 	result, reportErr := r.report.finish()
-	if r.flags.shard == "" { // shards are recorded when they are merged
+	if r.flags.shard == "" && len(r.flags.broken) == 0 { // shards are recorded when they are merged
 		if err := r.record(context.WithoutCancel(ctx), r.flags.historyFlags, result, r.policy, r.store.Dir()); err != nil {
 			fmt.Fprintf(r.env.Stderr, "seatrial: the run is not in the history: %v\n", err)
 		}
@@ -243,6 +253,11 @@ func (r *run) reproduce(jobs ...harness.Job) string {
 	}
 	if r.flags.sabotage {
 		words = append(words, "--sabotage")
+	}
+	for _, b := range r.flags.broken {
+		if slices.ContainsFunc(jobs, func(j harness.Job) bool { return strings.HasPrefix(b, j.Cell.Test+"/") }) {
+			words = append(words, "--break", b)
+		}
 	}
 	if len(jobs) > 1 {
 		words = append(words, "--pack", "--parallel", "1")

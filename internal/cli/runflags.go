@@ -128,6 +128,7 @@ type runFlags struct {
 	events       string
 	capture      bool
 	sabotage     bool
+	broken       []string
 	files        map[string]string
 }
 
@@ -161,6 +162,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.capture, "pcap", false, "keep packet captures beside the artifacts")
 	fs.StringToStringVar(&f.files, "file", nil, "file that tests take to their guests, as NAME-ARCH=PATH, instead of what make fixtures built; repeatable")
 	fs.BoolVar(&f.sabotage, "sabotage", false, "run the twins that prove that the tests can fail")
+	fs.StringSliceVar(&f.broken, "break", nil, "run a test on a guest that one of its sabotages breaks, as TEST/SABOTAGE, to see what its failure looks like; not kept in the history; repeatable")
 }
 
 func (f *runFlags) check() error {
@@ -195,6 +197,9 @@ func (f *runFlags) check() error {
 	}
 	if f.out != "" && f.resume != "" {
 		errs = append(errs, errors.New("--out and --resume exclude each other: a resumed run stays in its directory"))
+	}
+	if f.sabotage && len(f.broken) > 0 {
+		errs = append(errs, errors.New("--sabotage and --break exclude each other: twins break their guests themselves"))
 	}
 	for name, path := range f.files {
 		if _, err := os.Stat(path); err != nil {
