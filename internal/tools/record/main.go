@@ -1,6 +1,6 @@
 // Command record makes the recorded consoles of testdata/consoles/faults: it boots
 // guests from the kernel of the reference image, does to them what
-// testdata/consoles/make/faults.txtar says, and cuts each report out of the console.
+// testdata/consoles/make/faults.txtar or held-out.txtar says, and cuts each report out of the console.
 package main
 
 import (
@@ -151,8 +151,8 @@ func (c *config) save(f fault, console []byte) error {
 	}
 	version, _, _ := strings.Cut(string(qemu), "\n")
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "ARCH: %s\nACCEL: tcg\nMADE-BY: %s of make/faults.txtar\nLABEL: %s\nIMAGE: %s\nQEMU: %s\nBOOT: %d\n\n",
-		c.arch, f.name, f.label, strings.TrimSuffix(filepath.Base(c.image), ".qcow2"), strings.TrimPrefix(version, "QEMU emulator version "), c.boot)
+	fmt.Fprintf(&b, "ARCH: %s\nACCEL: tcg\nMADE-BY: %s of make/%s\nLABEL: %s\nIMAGE: %s\nQEMU: %s\nBOOT: %d\n\n",
+		c.arch, f.name, filepath.Base(c.faults), f.label, strings.TrimSuffix(filepath.Base(c.image), ".qcow2"), strings.TrimPrefix(version, "QEMU emulator version "), c.boot)
 	b.Write(console)
 	return os.WriteFile(file, b.Bytes(), 0o644)
 }

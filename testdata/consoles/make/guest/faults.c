@@ -5,6 +5,8 @@
 // context that the fault is about. It is for throw-away guests only.
 
 #include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/idr.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/kobject.h>
@@ -14,10 +16,14 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/netdevice.h>
+#include <linux/percpu-refcount.h>
 #include <linux/proc_fs.h>
 #include <linux/refcount.h>
+#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
+#include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/sysfs.h>
 #include <linux/timer.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -451,6 +457,162 @@ FAULT netdevice_leak(void)
 	pr_info("seatrial: holds %s\n", dev ? dev->name : "nothing");
 }
 
+/* Those of held-out.txtar */
+
+FAULT packet_overrun(void)
+{
+	struct sk_buff *skb = alloc_skb(64, GFP_KERNEL);
+
+	skb_put(skb, 4096);
+	barrier();
+}
+
+FAULT packet_underrun(void)
+{
+	struct sk_buff *skb = alloc_skb(64, GFP_KERNEL);
+
+	skb_push(skb, 4096);
+	barrier();
+}
+
+FAULT kfree_page(void)
+{
+	void *page = (void *)__get_free_page(GFP_KERNEL);
+
+	OPTIMIZER_HIDE_VAR(page);
+	kfree(page);
+}
+
+FAULT kfree_vmalloc(void)
+{
+	void *area = vmalloc(PAGE_SIZE);
+
+	OPTIMIZER_HIDE_VAR(area);
+	kfree(area);
+}
+
+static noinline void put_module(void)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		module_put(THIS_MODULE);
+}
+
+static void released(struct percpu_ref *ref) { }
+
+FAULT counter_killed_twice(void)
+{
+	static struct percpu_ref ref;
+
+	if (percpu_ref_init(&ref, released, 0, GFP_KERNEL))
+		return;
+	percpu_ref_kill(&ref);
+	percpu_ref_kill(&ref);
+}
+
+FAULT id_freed_twice(void)
+{
+	static DEFINE_IDA(ids);
+	int id = ida_alloc(&ids, GFP_KERNEL);
+
+	ida_free(&ids, id);
+	ida_free(&ids, id);
+}
+
+FAULT group_missing(void)
+{
+	static struct attribute *none[] = { NULL };
+	static const struct attribute_group group = { .name = "seatrial", .attrs = none };
+
+	sysfs_remove_group(kernel_kobj, &group);
+}
+
+FAULT device_without_release(void)
+{
+	static struct device device = { .init_name = "seatrial-device" };
+
+	if (!device_register(&device))
+		device_unregister(&device);
+}
+
+static struct timer_list bare_timer;
+
+FAULT timer_without_function(void)
+{
+	timer_setup(&bare_timer, NULL, 0);
+	bare_timer.expires = jiffies + 60 * HZ;
+	add_timer(&bare_timer);
+}
+
+static void nothing(struct timer_list *t) { }
+static DEFINE_TIMER(idle_timer, nothing);
+
+FAULT timer_added_twice(void)
+{
+	idle_timer.expires = jiffies + 60 * HZ;
+	add_timer(&idle_timer);
+	add_timer(&idle_timer);
+}
+
+FAULT work_without_function(void)
+{
+	static struct work_struct work;
+
+	INIT_WORK(&work, NULL);
+	flush_work(&work);
+}
+
+FAULT vfree_unaligned(void)
+{
+	char *area = vmalloc(PAGE_SIZE);
+
+	vfree(area + 64);
+}
+
+FAULT ioremap_ram(void)
+{
+	void *page = (void *)__get_free_page(GFP_KERNEL);
+
+	if (ioremap(virt_to_phys(page), PAGE_SIZE))
+		pr_info("seatrial: mapped\n");
+}
+
+FAULT user_exec(void)
+{
+	void (*program)(void) = (void *)current->mm->start_code;
+
+	OPTIMIZER_HIDE_VAR(program);
+	program();
+	barrier();
+}
+
+FAULT vmalloc_overflow(void)
+{
+	volatile char *area = vmalloc(PAGE_SIZE);
+
+	area[PAGE_SIZE + zero] = 1;
+}
+
+FAULT text_write(void) { *at((unsigned long)text_write) = 1; }
+
+static DECLARE_RWSEM(semaphore);
+
+static int down_twice(void *unused)
+{
+	down_write(&semaphore);
+	down_write(&semaphore);
+	return 0;
+}
+
+FAULT semaphore_twice(void) { kthread_run(down_twice, NULL, "seatrial-writer"); }
+
+FAULT kill_init(void) { send_sig(SIGKILL, pid_task(find_vpid(1), PIDTYPE_PID), 1); }
+
+static void tasklet_fails(struct tasklet_struct *t) { BUG(); }
+static DECLARE_TASKLET(failing_tasklet, tasklet_fails);
+FAULT tasklet_bug(void) { tasklet_schedule(&failing_tasklet); }
+
 static const struct { const char *name; void (*run)(void); } faults[] = {
 #define F(name) { #name, name }
 	F(null_read), F(null_write), F(null_field), F(null_exec), F(wild_read), F(wild_write), F(noncanonical_read),
@@ -465,6 +627,10 @@ static const struct { const char *name; void (*run)(void); } faults[] = {
 	F(scheduling_while_atomic), F(workqueue_leak), F(workqueue_oops), F(kthread_oops), F(timer_warn),
 	F(interrupt_oops), F(timer_leak), F(soft_lockup), F(rcu_stall), F(hung_task), F(deadlock), F(spin_forever),
 	F(netdevice_leak),
+	F(packet_overrun), F(packet_underrun), F(kfree_page), F(kfree_vmalloc), { "module_put", put_module },
+	F(counter_killed_twice), F(id_freed_twice), F(group_missing), F(device_without_release),
+	F(timer_without_function), F(timer_added_twice), F(work_without_function), F(vfree_unaligned), F(ioremap_ram),
+	F(user_exec), F(vmalloc_overflow), F(text_write), F(semaphore_twice), F(kill_init), F(tasklet_bug),
 };
 
 static ssize_t fault(struct file *f, const char __user *text, size_t size, loff_t *offset)
