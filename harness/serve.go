@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"strconv"
@@ -13,6 +14,11 @@ import (
 // returns, until the attempt ends; it returns "address:port". What was served
 // there before, by another subtest, is replaced.
 func (t *T) Serve(ctx context.Context, port uint16, h http.Handler) string {
+	return t.ServeTLS(ctx, port, h, nil)
+}
+
+// ServeTLS is Serve over TLS.
+func (t *T) ServeTLS(ctx context.Context, port uint16, h http.Handler, config *tls.Config) string {
 	if t.served[port] != nil {
 		other, err := t.served[port](t.Arch())
 		if err != nil {
@@ -20,7 +26,7 @@ func (t *T) Serve(ctx context.Context, port uint16, h http.Handler) string {
 		}
 		h = other
 	}
-	t.Check(t.cluster.serve(ctx, port, h))
+	t.Check(t.cluster.serve(ctx, port, h, config))
 	return net.JoinHostPort(t.FixtureAddress().String(), strconv.Itoa(int(port)))
 }
 
@@ -30,14 +36,21 @@ type Served map[uint16]func(arch string) (http.Handler, error)
 
 // switchable is a handler that another one can take the place of.
 type switchable struct {
-	mu sync.RWMutex
-	h  http.Handler
+	mu     sync.RWMutex
+	h      http.Handler
+	config *tls.Config // of who connects; nil without TLS
 }
 
-func (s *switchable) set(h http.Handler) {
+func (s *switchable) set(h http.Handler, config *tls.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.h = h
+	s.h, s.config = h, config
+}
+
+func (s *switchable) current(*tls.ClientHelloInfo) (*tls.Config, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.config, nil
 }
 
 func (s *switchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,11 +61,11 @@ func (s *switchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve sets the handler of a port, and listens on it when it is the first.
-func (c *cluster) serve(ctx context.Context, port uint16, h http.Handler) error {
+func (c *cluster) serve(ctx context.Context, port uint16, h http.Handler, config *tls.Config) error {
 	c.mu.Lock()
 	s, ok := c.handlers[port]
 	if ok {
-		s.set(h)
+		s.set(h, config)
 	}
 	c.mu.Unlock()
 	if ok {
@@ -62,7 +75,10 @@ func (c *cluster) serve(ctx context.Context, port uint16, h http.Handler) error 
 	if err != nil {
 		return err
 	}
-	s = &switchable{h: h}
+	s = &switchable{h: h, config: config}
+	if config != nil {
+		l = tls.NewListener(l, &tls.Config{GetConfigForClient: s.current})
+	}
 	c.mu.Lock()
 	if c.handlers == nil {
 		c.handlers = map[uint16]*switchable{}

@@ -2,6 +2,8 @@ package harness
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"seatrial/harness/event"
+	"seatrial/internal/fixtures/authority"
 	"seatrial/platforms/fake"
 )
 
@@ -40,6 +43,29 @@ func TestServe(t *testing.T) {
 			if got := fetch(ctx, t, addr); got != text {
 				t.Errorf("%s answers %q, want %q", addr, got, text)
 			}
+		}
+	})
+	if f.Outcome != event.Pass {
+		t.Errorf("it ended as %s: %s", f.Outcome, f.Message)
+	}
+}
+
+// TestServeTLS: what is served in place of another comes with its own certificate.
+func TestServeTLS(t *testing.T) {
+	f, _ := try(t, fake.Options{}, func(ctx context.Context, t *T) {
+		for _, name := range []string{"first", "second"} {
+			ca, err := authority.New(name)
+			t.Check(err)
+			config, err := ca.Server("fixture", t.FixtureAddress())
+			t.Check(err)
+			addr := t.ServeTLS(ctx, 443, says(name), config)
+			raw, err := t.Machine(0).Dial(ctx, "tcp", addr)
+			t.Check(err)
+			roots := x509.NewCertPool()
+			roots.AppendCertsFromPEM(ca.PEM)
+			conn := tls.Client(raw, &tls.Config{RootCAs: roots, ServerName: t.FixtureAddress().String()})
+			t.Check(conn.HandshakeContext(ctx))
+			t.Check(conn.Close())
 		}
 	})
 	if f.Outcome != event.Pass {

@@ -2,19 +2,12 @@ package etcd
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"net/netip"
 	"time"
 
 	"seatrial/harness"
+	"seatrial/internal/fixtures/authority"
 	"seatrial/platforms"
 )
 
@@ -56,15 +49,15 @@ const (
 )
 
 func runTLS(ctx context.Context, t *harness.T) {
-	ours, err := newAuthority("ours")
+	ours, err := authority.New("ours")
 	t.Check(err)
-	foreign, err := newAuthority("foreign")
+	foreign, err := authority.New("foreign")
 	t.Check(err)
 	ms := members(t, 3, "https")
 	for _, m := range ms {
 		m.install(ctx, t, ours, certFile, keyFile)
 		m.install(ctx, t, foreign, foreignCert, foreignKey)
-		m.Upload(ctx, caFile, 0o644, ours.pem)
+		m.Upload(ctx, caFile, 0o644, ours.PEM)
 		m.start(ctx, m.config(t, ms).with(settings{
 			"CERT_FILE": certFile, "KEY_FILE": keyFile, "TRUSTED_CA_FILE": caFile, "CLIENT_CERT_AUTH": "true",
 			"PEER_CERT_FILE": certFile, "PEER_KEY_FILE": keyFile, "PEER_TRUSTED_CA_FILE": caFile, "PEER_CLIENT_CERT_AUTH": "true",
@@ -81,8 +74,8 @@ func runTLS(ctx context.Context, t *harness.T) {
 }
 
 // install brings a new key and its certificate for the member to its machine.
-func (m member) install(ctx context.Context, t *harness.T, a authority, certPath, keyPath string) {
-	cert, key, err := a.issue(m.ID(), m.Address(), netip.MustParseAddr("127.0.0.1"))
+func (m member) install(ctx context.Context, t *harness.T, a *authority.Authority, certPath, keyPath string) {
+	cert, key, err := a.Issue(m.ID(), m.Address(), netip.MustParseAddr("127.0.0.1"))
 	t.Check(err)
 	m.Upload(ctx, certPath, 0o644, cert)
 	m.Upload(ctx, keyPath, 0o600, key)
@@ -109,65 +102,4 @@ func (m member) strangers(ctx context.Context, t *harness.T, other member) {
 			t.Errorf("%s serves a client %s", other.ID(), stranger.what)
 		}
 	}
-}
-
-// authority signs certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
-}
-
-// validity begins early: the guests' clocks may be behind.
-func validity(c *x509.Certificate) {
-	c.NotBefore = time.Now().Add(-24 * time.Hour)
-	c.NotAfter = time.Now().Add(24 * time.Hour)
-}
-
-func newAuthority(name string) (authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return authority{}, fmt.Errorf("make certificate authority: %w", err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	validity(template)
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return authority{}, fmt.Errorf("make certificate authority: %w", err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return authority{}, fmt.Errorf("make certificate authority: %w", err)
-	}
-	return authority{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, nil
-}
-
-// issue makes a key and a certificate for it, good for servers and clients, in
-// PEM.
-func (a authority) issue(name string, addrs ...netip.Addr) (cert, key []byte, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("issue certificate: %w", err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	validity(template)
-	for _, addr := range addrs {
-		template.IPAddresses = append(template.IPAddresses, net.IP(addr.AsSlice()))
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, private.Public(), a.key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("issue certificate: %w", err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, fmt.Errorf("issue certificate: %w", err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), nil
 }
