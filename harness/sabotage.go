@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"seatrial/harness/event"
 )
@@ -63,43 +64,65 @@ func (t Test) twin(suffix string) Test {
 	return t
 }
 
-// Broken returns the catalogue with those tests changed that are named by words,
-// as TEST/SABOTAGE: under their own names they break the guest in that way before
-// the part that must notice runs, and nothing is mended. So their failures look
-// in reports as those of a broken image do.
-func Broken(suites []Suite, words []string) ([]Suite, error) {
+// Breakage says of which test the guest shall be broken, and how.
+type Breakage struct {
+	Test, Sabotage string
+	Arch           string // only there; empty means everywhere
+}
+
+// ParseBreakage reads TEST/SABOTAGE or ARCH=TEST/SABOTAGE.
+func ParseBreakage(word string) Breakage {
+	arch, name, ok := strings.Cut(word, "=")
+	if !ok {
+		arch, name = "", word
+	}
+	test, sabotage, _ := strings.Cut(name, "/")
+	return Breakage{Test: test, Sabotage: sabotage, Arch: arch}
+}
+
+// Broken returns the catalogue with those tests changed that are to run on broken
+// guests: under their own names they break the guest before the part that must
+// notice runs, and nothing is mended. So their failures look in reports as those
+// of a broken image do.
+func Broken(suites []Suite, breakages []Breakage) ([]Suite, error) {
 	var known []string
+	done := map[Breakage]bool{}
 	out := slices.Clone(suites)
 	for i := range out {
 		out[i].Tests = slices.Clone(out[i].Tests)
 		for j, t := range out[i].Tests {
 			for _, s := range t.Sabotage {
-				name := t.Name + "/" + s.Name
-				known = append(known, name)
-				if slices.Contains(words, name) {
-					out[i].Tests[j] = out[i].Tests[j].brokenBy(s)
+				known = append(known, t.Name+"/"+s.Name)
+				for _, b := range breakages {
+					if b.Test == t.Name && b.Sabotage == s.Name {
+						out[i].Tests[j] = out[i].Tests[j].brokenBy(s, b.Arch)
+						done[b] = true
+					}
 				}
 			}
 		}
 	}
 	var errs []error
-	for _, w := range words {
-		if !slices.Contains(known, w) {
-			errs = append(errs, fmt.Errorf("%s is no sabotage%s", w, didYouMean(w, known, "seatrial list --sabotage")))
+	for _, b := range breakages {
+		if !done[b] {
+			word := b.Test + "/" + b.Sabotage
+			errs = append(errs, fmt.Errorf("%s is no sabotage%s", word, didYouMean(word, known, "seatrial list --sabotage")))
 		}
 	}
 	return out, errors.Join(errs...)
 }
 
 // brokenBy is the test on a guest that is broken.
-func (t Test) brokenBy(s Sabotage) Test {
+func (t Test) brokenBy(s Sabotage, arch string) Test {
 	t.NonExclusive = false
 	after := func(run func(context.Context, *T)) func(context.Context, *T) {
 		return func(ctx context.Context, t *T) {
-			if s.Break != "" {
-				t.Machine(0).MustRoot(ctx, s.Break)
+			if arch == "" || arch == t.Arch() {
+				if s.Break != "" {
+					t.Machine(0).MustRoot(ctx, s.Break)
+				}
+				t.served = s.Serve
 			}
-			t.served = s.Serve
 			run(ctx, t)
 		}
 	}

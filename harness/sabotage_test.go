@@ -155,8 +155,10 @@ func TestBroken(t *testing.T) {
 		{"motd/changed", "motd", `content: the message is "go away"`},
 		{"motd/changed", "client", ""},
 		{"client/served", "client", "it is served something else"},
+		{"amd64=client/served", "client", "it is served something else"},
+		{"arm64=client/served", "client", ""},
 	} {
-		broken, err := Broken(catalogue, []string{tt.word})
+		broken, err := Broken(catalogue, []Breakage{ParseBreakage(tt.word)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,8 +172,8 @@ func TestBroken(t *testing.T) {
 			t.Errorf("%s: %s ended as %s: %s", tt.word, tt.test, f.Outcome, f.Message)
 		}
 	}
-	if _, err := Broken(catalogue, []string{"motd/change", "x"}); err == nil ||
-		!strings.Contains(err.Error(), "did you mean motd/changed?") || !strings.Contains(err.Error(), "x is no sabotage; `seatrial list --sabotage`") {
+	if _, err := Broken(catalogue, []Breakage{{Test: "motd", Sabotage: "change"}, {Test: "x"}}); err == nil ||
+		!strings.Contains(err.Error(), "did you mean motd/changed?") || !strings.Contains(err.Error(), "x/ is no sabotage; `seatrial list --sabotage`") {
 		t.Errorf("unknown sabotage: %v", err)
 	}
 }

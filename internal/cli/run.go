@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -134,13 +133,15 @@ func (r *run) selection(words []string) ([]harness.Selected, error) {
 		}
 		words = append(words, failed...)
 	}
-	catalogue, err := harness.Broken(r.catalogue(r.flags.sabotage), r.flags.broken)
+	var breakages []harness.Breakage
+	for _, word := range r.flags.broken {
+		b := harness.ParseBreakage(word)
+		breakages = append(breakages, b)
+		words = append(words, b.Test)
+	}
+	catalogue, err := harness.Broken(r.catalogue(r.flags.sabotage), breakages)
 	if err != nil {
 		return nil, usage(fmt.Errorf("--break: %w", err))
-	}
-	for _, b := range r.flags.broken {
-		test, _, _ := strings.Cut(b, "/")
-		words = append(words, test)
 	}
 	return selectTests(catalogue, words)
 }
@@ -255,7 +256,7 @@ func (r *run) reproduce(jobs ...harness.Job) string {
 		words = append(words, "--sabotage")
 	}
 	for _, b := range r.flags.broken {
-		if slices.ContainsFunc(jobs, func(j harness.Job) bool { return strings.HasPrefix(b, j.Cell.Test+"/") }) {
+		if slices.ContainsFunc(jobs, func(j harness.Job) bool { return j.Cell.Test == harness.ParseBreakage(b).Test }) {
 			words = append(words, "--break", b)
 		}
 	}

@@ -162,7 +162,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.capture, "pcap", false, "keep packet captures beside the artifacts")
 	fs.StringToStringVar(&f.files, "file", nil, "file that tests take to their guests, as NAME-ARCH=PATH, instead of what make fixtures built; repeatable")
 	fs.BoolVar(&f.sabotage, "sabotage", false, "run the twins that prove that the tests can fail")
-	fs.StringSliceVar(&f.broken, "break", nil, "run a test on a guest that one of its sabotages breaks, as TEST/SABOTAGE, to see what its failure looks like; not kept in the history; repeatable")
+	fs.StringSliceVar(&f.broken, "break", nil, "run a test on a guest that one of its sabotages breaks, as TEST/SABOTAGE or ARCH=TEST/SABOTAGE, to see what its failure looks like; not kept in the history; repeatable")
 }
 
 func (f *runFlags) check() error {
@@ -200,6 +200,11 @@ func (f *runFlags) check() error {
 	}
 	if f.sabotage && len(f.broken) > 0 {
 		errs = append(errs, errors.New("--sabotage and --break exclude each other: twins break their guests themselves"))
+	}
+	for _, word := range f.broken {
+		if b := harness.ParseBreakage(word); b.Arch != "" && !slices.Contains(f.archs, b.Arch) {
+			errs = append(errs, fmt.Errorf("--break %s: the run is on %s", word, strings.Join(f.archs, " and ")))
+		}
 	}
 	for name, path := range f.files {
 		if _, err := os.Stat(path); err != nil {
