@@ -8,6 +8,7 @@ import (
 	"seatrial/suites/docker"
 	"seatrial/suites/etcd"
 	"seatrial/suites/flannel"
+	"seatrial/suites/ignition"
 	"seatrial/suites/nfs"
 	"seatrial/suites/podman"
 	"seatrial/suites/rkt"
@@ -22,6 +23,7 @@ func All() []harness.Suite {
 		docker.Suite(),
 		etcd.Suite(),
 		flannel.Suite(),
+		ignition.Suite(),
 		nfs.Suite(),
 		podman.Suite(),
 		rkt.Suite(),
