@@ -25,6 +25,7 @@ func userNamespaces() harness.Test {
 				Break: `cp /etc/subuid /etc/subuid.seatrial && sed -i 's/^dockremap:.*/dockremap:300000:65536/' /etc/subuid`, Undo: `mv /etc/subuid.seatrial /etc/subuid`,
 				Message: `uid_map is "0 \d+ 65536", want "0 300000 65536"`,
 			},
+			withRuntime(harness.Sabotage{Name: "selinux-label-unknown", Message: `/attr/\w+`}, `.process.selinuxLabel = "system_u:system_r:seatrial_t:s0"`),
 		},
 	}
 }
@@ -71,6 +72,12 @@ func btrfsStorage() harness.Test {
 			Break:   daemonSabotage(`."storage-driver" = "overlay2"`),
 			Undo:    mendDaemon,
 			Message: `storage driver is overlay2, want btrfs`,
+		}, {
+			Name: "seccomp-action-unknown",
+			Break: `mkdir -p /etc/docker && echo '{"defaultAction": "SCMP_ACT_SEATRIAL"}' >/etc/docker/unknown.json
+` + daemonSabotage(`."seccomp-profile" = "/etc/docker/unknown.json"`),
+			Undo:    mendDaemon,
+			Message: `SCMP_ACT_SEATRIAL.*seccomp|seccomp.*SCMP_ACT_SEATRIAL`,
 		}},
 	}
 }
