@@ -541,7 +541,7 @@ static struct timer_list bare_timer;
 FAULT timer_without_function(void)
 {
 	timer_setup(&bare_timer, NULL, 0);
-	bare_timer.expires = jiffies + 60 * HZ;
+	bare_timer.expires = jiffies + HZ / 2;
 	add_timer(&bare_timer);
 }
 
