@@ -143,9 +143,9 @@ func TestMeasureSlowness(t *testing.T) {
 		err   string
 	}{
 		{"0m0.000s 0m0.000s\n0m0.000s 0m0.000s\n", 1, ""},
-		{"0m0.100s 0m0.000s\n0m0.150s 0m0.000s\n", 5, ""},
-		{"0m0,100s 0m0,000s\n0m0,150s 0m0,000s\n", 5, ""}, // in a German guest
-		{"0m0.1s 0m0.1s\n0m0.2s 0m0.1s\n", 10, ""},
+		{"0m0.100s 0m0.000s\n0m0.150s 0m0.000s\n", 0.25 / slownessReference, ""},
+		{"0m0,100s 0m0,000s\n0m0.150s 0m0.000s\n", 0.25 / slownessReference, ""}, // in a German guest
+		{"0m0.1s 0m0.1s\n0m0.2s 0m0.1s\n", 0.5 / slownessReference, ""},
 		{"2m3.5s 0m0.000s\n0m0.000s 0m0.000s\n", maxSlowness, ""},
 		{"", 0, `times printed ""`},
 		{"0m0.1s 0m0.1s 0m0.2s\n", 0, "times printed"},

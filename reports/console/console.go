@@ -209,6 +209,10 @@ func (c *Console) attemptStarted(at time.Time, b *event.AttemptStarted) {
 		c.linef(at, "", "", "verify", "%s: attempt %d repeats cold what attempt %d passed as a fork", c.label(b.Cell), b.N, last.N)
 		return
 	}
+	if last != nil && last.Outcome == event.Pass {
+		c.linef(at, "", "", "repeat", "%s: attempt %d", c.label(b.Cell), b.N)
+		return
+	}
 	if last != nil {
 		c.linef(at, "", yellow, "retry", "%s: attempt %d, since attempt %d ended as %s: %s",
 			c.label(b.Cell), b.N, last.N, outcome(last.Outcome, last.Class), brief(last.Message))

@@ -78,7 +78,7 @@ func journalRemote() harness.Test {
 			collector.MustRoot(ctx, `systemctl stop seatrial-collector 2>/dev/null
 mkdir -p /var/log/journal/remote
 p=$(ls /usr/lib/systemd/systemd-journal-remote /lib/systemd/systemd-journal-remote 2>/dev/null | head -n 1)
-systemd-run --quiet --collect --unit=seatrial-collector "$p" --output=/var/log/journal/remote/seatrial.journal --url=`+source)
+systemd-run --quiet --collect --unit=seatrial-collector "$p" --split-mode=none --output=/var/log/journal/remote/seatrial.journal --url=`+source)
 			collector.Expect(ctx, 30*time.Second, harness.Root(
 				"journalctl --file=/var/log/journal/remote/seatrial.journal -t seatrial-remote -o cat | grep -qxF '"+line+"'"))
 		},
