@@ -25,6 +25,12 @@ func crashRules() []Rule {
 			Origin: syzkaller, Reason: "The kernel crashed; the words of amd64 and arm64 get one title.",
 		},
 		{
+			Name: "user-execution", Literals: []string{"unable to execute userspace code", "kernel execution of user memory"},
+			Pattern: `^unable to execute userspace code|^Unable to handle kernel execution of user memory`,
+			Title:   "BUG: unable to execute userspace code", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "The kernel jumped to a program's memory, where no function of its own is.",
+		},
+		{
 			Name: "bad-kernel-access", Literals: []string{"BUG: unable to handle", "Unable to handle kernel"},
 			Pattern: `BUG: unable to handle (?:kernel )?(?:page fault|paging request)|^Unable to handle kernel `,
 			Title:   "BUG: unable to handle kernel paging request", Severity: Fatal, Kernel: ReportInFunc,
@@ -96,6 +102,12 @@ func crashRules() []Rule {
 			Reason: "The function that warns is inlined by one architecture's compiler, and whose the object is depends on the sizes of an architecture's caches.",
 		},
 		{
+			Name: "bad-vfree", Literals: []string{"Trying to vfree() ", "Trying to vunmap() "},
+			Pattern: `^Trying to (?:vfree|vunmap)\(\) (bad address|nonexistent vm area)`,
+			Title:   "vfree: $1", Severity: Fatal, Kernel: Report,
+			Origin: syzkaller, Reason: "Memory was given back that is none; one function warns of both kinds.",
+		},
+		{
 			Name: "slab-bug", Literals: []string{"BUG "}, Pattern: `^BUG (\S+) \([^)]*\): (.+?)(?: on __kmem_cache_shutdown\(\))?$`,
 			Title: "slab $1: $2", Severity: Fatal, Kernel: Report,
 			Origin: "https://docs.kernel.org/mm/slub.html", Reason: "The allocator found an object that somebody overwrote or freed twice.",
@@ -154,7 +166,7 @@ func crashRules() []Rule {
 		},
 		{
 			Name: "kernel-warning", Literals: []string{"WARNING: CPU: "},
-			Pattern: `WARNING: CPU: \d+ PID: \d+ at (?:[\w./-]+:\d+ )?(\w+)`,
+			Pattern: `WARNING: CPU: \d+ PID: \d+ at (?:[\w./-]+:\d+ )?_*(\w+)`,
 			Title:   "WARNING in $1", Severity: Fatal, Emulated: Warn, Kernel: Report,
 			Origin: kolaBoth,
 			Reason: "Something happened that the kernel's authors thought impossible; some such assumptions are about time.",

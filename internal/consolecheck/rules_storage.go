@@ -51,8 +51,8 @@ func storageRules() []Rule {
 		},
 		{
 			Name: "xfs-error", Literals: []string{"XFS ("},
-			Pattern: `XFS \([^)]*\): (Corruption|Metadata corruption|Metadata CRC error|Internal error|log I/O error|Log I/O Error|Filesystem has been shut down)`,
-			Title:   "xfs: $1", Severity: Fatal,
+			Pattern: `XFS \([^)]*\): (Corruption|Metadata corruption|Metadata CRC error|Internal error|log I/O error|Log I/O Error|Filesystem has been shut down)(?: detected at (\w+))?`,
+			Title:   "xfs: $1 $2", Severity: Fatal,
 			Origin: "https://docs.kernel.org/admin-guide/xfs.html", Reason: "The file system is damaged or gives up.",
 		},
 		{

@@ -4,6 +4,7 @@
 // written to /proc/seatrial-fault is done at once, by the writer or in the
 // context that the fault is about. It is for throw-away guests only.
 
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/idr.h>
@@ -19,7 +20,6 @@
 #include <linux/percpu-refcount.h>
 #include <linux/proc_fs.h>
 #include <linux/refcount.h>
-#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
@@ -457,8 +457,6 @@ FAULT netdevice_leak(void)
 	pr_info("seatrial: holds %s\n", dev ? dev->name : "nothing");
 }
 
-/* Those of held-out.txtar */
-
 FAULT packet_overrun(void)
 {
 	struct sk_buff *skb = alloc_skb(64, GFP_KERNEL);
@@ -536,15 +534,6 @@ FAULT device_without_release(void)
 		device_unregister(&device);
 }
 
-static struct timer_list bare_timer;
-
-FAULT timer_without_function(void)
-{
-	timer_setup(&bare_timer, NULL, 0);
-	bare_timer.expires = jiffies + HZ / 2;
-	add_timer(&bare_timer);
-}
-
 static void nothing(struct timer_list *t) { }
 static DEFINE_TIMER(idle_timer, nothing);
 
@@ -596,22 +585,100 @@ FAULT vmalloc_overflow(void)
 
 FAULT text_write(void) { *at((unsigned long)text_write) = 1; }
 
-static DECLARE_RWSEM(semaphore);
-
-static int down_twice(void *unused)
-{
-	down_write(&semaphore);
-	down_write(&semaphore);
-	return 0;
-}
-
-FAULT semaphore_twice(void) { kthread_run(down_twice, NULL, "seatrial-writer"); }
-
-FAULT kill_init(void) { send_sig(SIGKILL, pid_task(find_vpid(1), PIDTYPE_PID), 1); }
-
 static void tasklet_fails(struct tasklet_struct *t) { BUG(); }
 static DECLARE_TASKLET(failing_tasklet, tasklet_fails);
 FAULT tasklet_bug(void) { tasklet_schedule(&failing_tasklet); }
+
+/* Those of held-out.txtar */
+
+FAULT memcpy_null(void)
+{
+	static char buffer[256];
+	void *nowhere = (void *)at(zero);
+	size_t size = 200 + zero;
+
+	memcpy(nowhere, buffer, size);
+	barrier();
+}
+
+FAULT strcmp_null(void)
+{
+	pr_info("seatrial: %d\n", strcmp((char *)at(zero), "seatrial"));
+}
+
+FAULT mutex_null(void)
+{
+	mutex_lock((struct mutex *)at(zero));
+	barrier();
+}
+
+FAULT wake_null(void)
+{
+	wake_up_process((struct task_struct *)at(zero));
+	barrier();
+}
+
+FAULT completion_null(void)
+{
+	complete((struct completion *)at(zero));
+	barrier();
+}
+
+FAULT object_without_name(void)
+{
+	static struct kobject object;
+	static struct kobj_type type;
+
+	kobject_init(&object, &type);
+	if (!kobject_add(&object, kernel_kobj, ""))
+		pr_info("seatrial: added\n");
+}
+
+FAULT counter_resurrected(void)
+{
+	static struct percpu_ref ref;
+
+	if (!percpu_ref_init(&ref, released, 0, GFP_KERNEL))
+		percpu_ref_resurrect(&ref);
+	barrier();
+}
+
+FAULT id_negative(void)
+{
+	static DEFINE_IDR(ids);
+
+	pr_info("seatrial: %d\n", idr_alloc(&ids, &ids, -5 + zero, 0, GFP_KERNEL));
+}
+
+static void warns(struct work_struct *work) { WARN_ON(!zero); }
+static DECLARE_WORK(warning_work, warns);
+FAULT work_warn(void) { schedule_work(&warning_work); }
+
+FAULT queue_null(void)
+{
+	queue_work((struct workqueue_struct *)at(zero), &warning_work);
+	barrier();
+}
+
+FAULT timer_null(void)
+{
+	del_timer_sync((struct timer_list *)at(zero));
+	barrier();
+}
+
+static void no_setup(struct net_device *dev) { }
+
+FAULT netdevice_unregistered(void)
+{
+	struct net_device *dev = alloc_netdev(0, "seatrial%d", NET_NAME_UNKNOWN, no_setup);
+
+	if (dev)
+		unregister_netdev(dev);
+	barrier();
+}
+
+static int thread_fails(void *unused) { BUG_ON(!zero); return 0; }
+FAULT thread_bug(void) { kthread_run(thread_fails, NULL, "seatrial-bug"); }
 
 static const struct { const char *name; void (*run)(void); } faults[] = {
 #define F(name) { #name, name }
@@ -629,8 +696,11 @@ static const struct { const char *name; void (*run)(void); } faults[] = {
 	F(netdevice_leak),
 	F(packet_overrun), F(packet_underrun), F(kfree_page), F(kfree_vmalloc), { "module_put", put_module },
 	F(counter_killed_twice), F(id_freed_twice), F(group_missing), F(device_without_release),
-	F(timer_without_function), F(timer_added_twice), F(work_without_function), F(vfree_unaligned), F(ioremap_ram),
-	F(user_exec), F(vmalloc_overflow), F(text_write), F(semaphore_twice), F(kill_init), F(tasklet_bug),
+	F(timer_added_twice), F(work_without_function), F(vfree_unaligned), F(ioremap_ram),
+	F(user_exec), F(vmalloc_overflow), F(text_write), F(tasklet_bug),
+	F(memcpy_null), F(strcmp_null), F(mutex_null), F(wake_null), F(completion_null), F(object_without_name),
+	F(counter_resurrected), F(id_negative), F(work_warn), F(queue_null), F(timer_null),
+	F(netdevice_unregistered), F(thread_bug),
 };
 
 static ssize_t fault(struct file *f, const char __user *text, size_t size, loff_t *offset)
