@@ -24,11 +24,14 @@ type report struct {
 var (
 	// What a compiler adds to a function's name (.isra.0, .cold) is left out.
 	crashedIn = regexp.MustCompile(`^(?:RIP: 0010:|pc : |PC is at )_*([a-zA-Z]\w*)[\w.]*\+0x`)
-	calledBy  = regexp.MustCompile(`^ _*([a-zA-Z]\w*)[\w.]*\+0x[0-9a-f]+/0x`)
+	// On arm64 the caller of a function without a stack frame is in lr alone.
+	calledBy = regexp.MustCompile(`^(?:lr :)? _*([a-zA-Z]\w*)[\w.]*\+0x[0-9a-f]+/0x`)
 	// servants are not to blame for what they are given, as in syzkaller's reports,
 	// and have other names on each architecture. Allocators are not among them: who
 	// calls them last of all is not in amd64's traces.
-	servants  = regexp.MustCompile(`^(?:pi_)?(?:mem(?:cpy|set|move|cmp|chr)|str(?:n?cmp|n?len|n?cpy|l?cat|lcpy|scpy|chr|str)|raw_spin_|mutex_(?:un)?lock|down_|up_|(?:arch_)?copy_(?:to|from)_user|rep_movs)`)
+	servants = regexp.MustCompile(`^(?:pi_)?(?:mem(?:cpy|set|move|cmp|chr)(?:_erms|_orig|_generic)?|str(?:n?cmp|n?len|n?cpy|n?cat|lcpy|lcat|scpy|chr|str)|` +
+		`(?:do_|queued_|native_queued_)?(?:raw_)?(?:spin|read|write)_(?:try|un)?lock\w*|mutex_(?:try|un)?lock\w*|(?:down|up)_(?:read|write)\w*|` +
+		`(?:arch_|raw_)?copy_(?:to|from)_user\w*)$`)
 	reportEnd = regexp.MustCompile(`^(?:---\[ end |FIX \S+: )`)
 )
 

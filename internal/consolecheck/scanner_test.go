@@ -118,6 +118,8 @@ lr : do_one_initcall+0x4c/0x2d0
 		{"cut by a reboot", "Linux version 6\nOops: 1\nSeaBIOS (version 1)\nLinux version 6\nOops: 1\n", []string{"oops: kernel oops", "oops: kernel oops"}},
 		{"cut by the end", "Oops: 1\nCPU", []string{"oops: kernel oops"}},
 		{"a servant of who is to blame", "Oops: 1\nRIP: 0010:__memcpy+0x1/0x2\nCall Trace:\n ? f+0x1/0x2\n memcpy+0x1/0x2\n __g.isra.0+0x1/0x2 [m]\n h+0x1/0x2\n---[ end trace 0 ]---\n", []string{"oops: kernel oops in g"}},
+		{"a servant without a frame", "Oops: 1\npc : __pi_strcmp+0x1/0x2\nlr : g+0x1/0x2 [m]\nCall trace:\n __pi_strcmp+0x1/0x2\n h+0x1/0x2\n---[ end trace 0 ]---\n", []string{"oops: kernel oops in g"}},
+		{"a name like a servant's", "Oops: 1\nRIP: 0010:memcpy_all+0x1/0x2\n---[ end trace 0 ]---\n", []string{"oops: kernel oops in memcpy_all"}},
 		{"crash in user space", "Oops: 1\nRIP: 0033:0x7f01\n---[ end trace 0 ]---\n", []string{"oops: kernel oops"}},
 	}
 	for _, tt := range tests {

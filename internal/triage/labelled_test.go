@@ -2,7 +2,6 @@ package triage_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,20 +12,20 @@ import (
 	"seatrial/internal/triage"
 )
 
-// recording is one of testdata/consoles/faults: what a guest printed when the fault
-// of its label was made in it.
+// recording is one of testdata/consoles: what a guest printed when the fault of its
+// label was made in it.
 type recording struct {
 	file, label, arch string
 	failure           triage.Failure
 }
 
-// recordings reads the labelled set. A recording becomes the failure of a test that
+// recordings reads a folder of the labelled set. A recording becomes the failure of a test that
 // was run when the fault was made: its title is that of the first fatal finding, as
 // on hardware (an emulated CPU excuses lockups).
-func recordings(t *testing.T) []recording {
+func recordings(t *testing.T, folder string) []recording {
 	t.Helper()
-	files, err := filepath.Glob("../../testdata/consoles/faults/*/*.txt")
-	if err != nil || len(files) == 0 {
+	files, err := filepath.Glob("../../testdata/consoles/" + folder + "/*/*.txt")
+	if err != nil || len(files) == 0 && folder == "faults" {
 		t.Fatalf("no labelled recordings: %v", err)
 	}
 	var all []recording
@@ -62,11 +61,6 @@ func recordings(t *testing.T) []recording {
 	}
 	return all
 }
-
-// heldOut says whether a label belongs to the third that was not looked at while
-// rules and titles were made: those whose SHA-256 begins with a byte that three
-// divides.
-func heldOut(label string) bool { return sha256.Sum256([]byte(label))[0]%3 == 0 }
 
 // score compares clusters with labels, over all pairs of recordings: precision is
 // the share of pairs in one cluster that have one label, recall the share of pairs
@@ -113,31 +107,27 @@ func score(t *testing.T, set []recording) (precision, recall float64) {
 	return precision, recall
 }
 
+// TestLabelled scores the set that rules and titles were made by looking at. Three
+// times a part of it had been held out at first, scored, and looked at then:
+//
+//	40 recordings of 22 faults, 21 pairs of a label: precision 1,      recall 0.9048
+//	74 recordings of 19 faults, 109 pairs:           precision 1,      recall 0.9266
+//	54 recordings of 14 faults, 79 pairs:            precision 0.7802, recall 0.8987
+//
+// So what is wanted of rules that have not seen the faults, a recall of 0.95, has not
+// been shown. (In the third, functions whose names begin as memcpy's or strcmp's were
+// passed over.) The next to score them are recordings in "held-out", of faults of
+// other kinds, made after the rules are committed.
 func TestLabelled(t *testing.T) {
-	var developed, held []recording
-	for _, r := range recordings(t) {
-		if heldOut(r.label) {
-			held = append(held, r)
-		} else {
-			developed = append(developed, r)
-		}
-	}
-	for _, set := range []struct {
-		name              string
-		set               []recording
-		precision, recall float64 // at least
-	}{
-		{"developed", developed, 0.99, 0.95},
-		// Scored once, with the rules that stood before: precision 1, recall 0.9048, of
-		// 21 pairs. That is below the 0.95 that is wanted: the slab allocator reports a
-		// double free and a free into the wrong cache in two ways. Rules that mend that
-		// need recordings of other faults to be judged by.
-		{"held out", held, 0.99, 0.90},
-	} {
-		t.Run(set.name, func(t *testing.T) {
-			precision, recall := score(t, set.set)
-			if precision < set.precision || recall < set.recall {
-				t.Errorf("precision %.4f and recall %.4f, want at least %.2f and %.2f", precision, recall, set.precision, set.recall)
+	for _, folder := range []string{"faults", "held-out"} {
+		t.Run(folder, func(t *testing.T) {
+			set := recordings(t, folder)
+			if len(set) == 0 {
+				t.Skip("there are none that have not been looked at")
+			}
+			precision, recall := score(t, set)
+			if precision < 0.99 || recall < 0.95 {
+				t.Errorf("precision %.4f and recall %.4f, want at least 0.99 and 0.95", precision, recall)
 			}
 		})
 	}

@@ -589,7 +589,7 @@ static void tasklet_fails(struct tasklet_struct *t) { BUG(); }
 static DECLARE_TASKLET(failing_tasklet, tasklet_fails);
 FAULT tasklet_bug(void) { tasklet_schedule(&failing_tasklet); }
 
-/* Those of held-out.txtar */
+/* More of all kinds */
 
 FAULT memcpy_null(void)
 {
