@@ -52,6 +52,10 @@ fixtures: ## build what runs in guests: the probe, which is compiled in, and fla
 	@GO=$(GO) internal/fixtures/probe/build
 	@GO=$(GO) internal/fixtures/flanneld/build
 
+.PHONY: kubernetes
+kubernetes: fixtures ## build Kubernetes in the user's cache, for its tests (tens of minutes)
+	@GO=$(GO) internal/fixtures/kubernetes/build
+
 consoles: build ## record the consoles of faulty guests in testdata/consoles anew (an hour)
 	for arch in amd64 arm64; do \
 		image=$$(bin/seatrial image build --arch $$arch) && dir=$${TMPDIR:-/tmp}/seatrial-consoles-$$arch && \

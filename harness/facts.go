@@ -81,6 +81,7 @@ func imageCapabilities() map[platforms.Capability]string {
 		"audit":             "command -v auditctl",
 		"bash":              "test -x /bin/bash",
 		"btrfs":             "command -v mkfs.btrfs",
+		"cni-plugins":       "test -x /opt/cni/bin/bridge -o -x /usr/lib/cni/bridge",
 		"cloud-init":        "command -v cloud-init || command -v coreos-cloudinit",
 		"containerd":        "command -v containerd",
 		"coreos-cloudinit":  "command -v coreos-cloudinit",

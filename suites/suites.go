@@ -9,6 +9,7 @@ import (
 	"seatrial/suites/etcd"
 	"seatrial/suites/flannel"
 	"seatrial/suites/ignition"
+	"seatrial/suites/kubernetes"
 	"seatrial/suites/nfs"
 	"seatrial/suites/podman"
 	"seatrial/suites/rkt"
@@ -24,6 +25,7 @@ func All() []harness.Suite {
 		etcd.Suite(),
 		flannel.Suite(),
 		ignition.Suite(),
+		kubernetes.Suite(),
 		nfs.Suite(),
 		podman.Suite(),
 		rkt.Suite(),
