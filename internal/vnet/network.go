@@ -49,6 +49,7 @@ func New(cfg Config) (*Network, error) {
 	if err := n.startGateway(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("network %s: start gateway: %w", cfg.Name, err), n.Close())
 	}
+	n.fabric.hosts = n.hosts
 	return n, nil
 }
 

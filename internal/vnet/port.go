@@ -26,6 +26,7 @@ type port struct {
 type portStats struct {
 	rxFrames, rxBytes, txFrames, txBytes atomic.Uint64
 	overflowed, faulted, malformed       atomic.Uint64
+	foreign                              atomic.Uint64
 }
 
 // PortStats counts what passed a machine's ports since the network was made. Received and sent are
@@ -36,6 +37,7 @@ type PortStats struct {
 	Overflowed                    uint64 // frames to the machine, dropped because it read too slowly
 	Faulted                       uint64 // frames to the machine, dropped by an impairment
 	Malformed                     uint64 // frames from the machine too short to be Ethernet
+	Foreign                       uint64 // frames from the machine, dropped because they claim another's address
 }
 
 func (s *portStats) snapshot() PortStats {
@@ -43,6 +45,7 @@ func (s *portStats) snapshot() PortStats {
 		ReceivedFrames: s.rxFrames.Load(), ReceivedBytes: s.rxBytes.Load(),
 		SentFrames: s.txFrames.Load(), SentBytes: s.txBytes.Load(),
 		Overflowed: s.overflowed.Load(), Faulted: s.faulted.Load(), Malformed: s.malformed.Load(),
+		Foreign: s.foreign.Load(),
 	}
 }
 

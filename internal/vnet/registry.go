@@ -118,6 +118,18 @@ func (r *registry) holder(addr netip.Addr) (name string, ok bool) {
 	return "", false
 }
 
+// hasMAC reports whether a MAC was given to another machine than the named one.
+func (r *registry) hasMAC(mac etherAddr, but string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, h := range r.hosts {
+		if h.Name != but && etherAddr(h.MAC) == mac {
+			return true
+		}
+	}
+	return false
+}
+
 // byAddr is holder for callers without the lock.
 func (r *registry) byAddr(addr netip.Addr) (name string, ok bool) {
 	r.mu.RLock()

@@ -24,6 +24,7 @@ func (a etherAddr) isGroup() bool { return a[0]&1 != 0 }
 type fabric struct {
 	ctx   context.Context // ends with the network
 	delay *delayLine
+	hosts *registry // who has which address; nil where nobody knows
 
 	// faults is replaced as a whole: a frame sees either the old faults or the new ones.
 	faults   atomic.Pointer[faults]
@@ -92,6 +93,10 @@ func (f *fabric) forward(from *port, frame []byte) {
 	for _, c := range *f.captures.Load() {
 		c.add(frame)
 	}
+	if f.foreign(from, frame) {
+		from.stats.foreign.Add(1)
+		return
+	}
 	dst, src := etherAddr(frame[0:6]), etherAddr(frame[6:12])
 	f.learn(src, from)
 
@@ -116,7 +121,8 @@ func (f *fabric) forward(from *port, frame []byte) {
 	}
 }
 
-// learn remembers behind which port an address is.
+// learn remembers behind which port an address is, unless that was given to another machine: QEMU
+// announces the address of a restored one by itself, before it can be given its own.
 func (f *fabric) learn(src etherAddr, p *port) {
 	if src.isGroup() {
 		return
@@ -124,7 +130,7 @@ func (f *fabric) learn(src etherAddr, p *port) {
 	f.mu.RLock()
 	known := f.learned[src] == p
 	f.mu.RUnlock()
-	if known {
+	if known || f.hosts != nil && f.hosts.hasMAC(src, p.name) {
 		return
 	}
 	f.mu.Lock()

@@ -29,6 +29,8 @@ const (
 	seedSize = 32
 	// addressPoll is how often the agent is asked whether addresses are there.
 	addressPoll = 20 * time.Millisecond
+	// renumberTime is how long a guest may take to have new addresses before it is told to.
+	renumberTime = 5 * time.Second
 	// watchInterval and watchPatience are how a guest that hangs is noticed; the patience is that of
 	// the connection over SSH.
 	watchInterval = 5 * time.Second
@@ -163,6 +165,9 @@ func (m *Machine) wake(ctx context.Context, state, name string, facts *templateF
 			return err
 		}
 		steps = append(steps, agent.SetMAC(facts.Interfaces[i], mac))
+		if facts.AcceptDAD[i] != "" {
+			steps = append(steps, acceptDAD(facts.Interfaces[i], "0"))
+		}
 	}
 	nonce, answered, err := m.agent.Do(ctx, steps...)
 	if answered && nonce != facts.Nonce {
@@ -228,7 +233,14 @@ elif [ -d /run/NetworkManager ]; then nmcli device disconnect "$i"; nmcli device
 else gateway=$(ip -4 route show default dev "$i"); ip -4 address flush dev "$i"
 ip address add "${a#*=}" dev "$i"; [ -z "$gateway" ] || ip route add $gateway dev "$i"; fi; done`
 
-// renumber connects interfaces that were moved and waits until the guest has their addresses.
+// acceptDAD has an interface look whether others have its new IPv6 addresses, or not. That takes
+// seconds, and in a cluster addresses are given out once.
+func acceptDAD(name, value string) agent.Step {
+	return agent.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", value)
+}
+
+// renumber connects interfaces that were moved and waits until the guest has their addresses. Most
+// guests ask for them when a link is back; who does not is told to.
 func (m *Machine) renumber(ctx context.Context, moved []int, facts *templateFacts) error {
 	if len(moved) == 0 {
 		return nil
@@ -237,21 +249,41 @@ func (m *Machine) renumber(ctx context.Context, moved []int, facts *templateFact
 		return err
 	}
 	argv := []string{"sh", "-c", renumberScript, "sh"}
-	var wanted []agent.Step
+	var wanted, restored []agent.Step
 	for _, i := range moved {
-		n := m.nics[i]
-		argv = append(argv, facts.Interfaces[i]+"="+m.cluster.prefix(n).String())
+		n, name := m.nics[i], facts.Interfaces[i]
+		argv = append(argv, name+"="+m.cluster.prefix(n).String())
 		for _, a := range n.Addrs() {
 			wanted = append(wanted, agent.HasAddress(a))
 		}
+		if dad := facts.AcceptDAD[i]; dad != "" {
+			restored = append(restored, acceptDAD(name, dad))
+		}
 	}
-	result, err := m.execByAgent(ctx, rootLogin(), platforms.Command{Line: shellquote.Join(argv...)})
-	if err == nil && result.ExitCode != 0 {
-		err = fmt.Errorf("exit status %d: %s", result.ExitCode, result.Stderr)
+	byItself, cancel := context.WithTimeout(ctx, renumberTime)
+	defer cancel()
+	err := m.awaitAddresses(byItself, wanted)
+	if err != nil && byItself.Err() != nil && ctx.Err() == nil {
+		var result platforms.Result
+		result, err = m.execByAgent(ctx, rootLogin(), platforms.Command{Line: shellquote.Join(argv...)})
+		if err == nil && result.ExitCode != 0 {
+			err = fmt.Errorf("exit status %d: %s", result.ExitCode, result.Stderr)
+		}
+		if err == nil {
+			err = m.awaitAddresses(ctx, wanted)
+		}
+	}
+	if err == nil {
+		_, _, err = m.agent.Do(ctx, restored...)
 	}
 	if err != nil {
 		return fmt.Errorf("change addresses: %w", err)
 	}
+	return nil
+}
+
+// awaitAddresses asks the agent until the guest has all the addresses that it is asked for.
+func (m *Machine) awaitAddresses(ctx context.Context, wanted []agent.Step) error {
 	tick := time.NewTicker(addressPoll)
 	defer tick.Stop()
 	for {
@@ -262,7 +294,7 @@ func (m *Machine) renumber(ctx context.Context, moved []int, facts *templateFact
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("change addresses: %w: %w", context.Cause(ctx), err)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
 }

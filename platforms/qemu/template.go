@@ -52,6 +52,7 @@ type templateFacts struct {
 	HostKey    []byte // in SSH's wire format
 	NICs       []clusterhost.NIC
 	Interfaces []string // names in the guest, in the order of the NICs
+	AcceptDAD  []string // of each interface: the sysctl that has it look for its IPv6 addresses on others; empty without IPv6
 	Login      agent.Login
 }
 
@@ -72,8 +73,9 @@ n=$((n + 1)); done`
 if [ "$(cat "$d/name")" = "$1" ]; then port=/dev/${d##*/}; fi; done
 [ -n "$port" ] || { echo "there is no virtio-serial port" >&2; exit 1; }
 "$2" "$port" </dev/null >/dev/null 2>&1 &`
-	// nicScript prints the name of the interface with the address $1.
-	nicScript = `for d in /sys/class/net/*; do if [ "$(cat "$d/address")" = "$1" ]; then echo "${d##*/}"; fi; done`
+	// nicScript prints the name of the interface with the address $1, and its accept_dad.
+	nicScript = `for d in /sys/class/net/*; do if [ "$(cat "$d/address")" = "$1" ]; then echo "${d##*/}"
+cat "/proc/sys/net/ipv6/conf/${d##*/}/accept_dad" 2>/dev/null; fi; done; true`
 )
 
 // HasTemplate implements [platforms.Forker].
@@ -197,11 +199,12 @@ func (m *Machine) becomeTemplate(ctx context.Context, state string) (*templateFa
 		return nil, err
 	}
 	for _, n := range m.nics {
-		name, err := m.must(ctx, m.asRoot(nicScript, n.MAC))
-		if err != nil || name == "" {
+		out, err := m.must(ctx, m.asRoot(nicScript, n.MAC))
+		if err != nil || out == "" {
 			return nil, errors.Join(fmt.Errorf("the guest has no interface %s", n.MAC), err)
 		}
-		facts.Interfaces = append(facts.Interfaces, name)
+		name, dad, _ := strings.Cut(out, "\n")
+		facts.Interfaces, facts.AcceptDAD = append(facts.Interfaces, name), append(facts.AcceptDAD, dad)
 	}
 	a, err := m.startAgent(ctx)
 	if err != nil {
