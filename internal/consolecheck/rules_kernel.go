@@ -31,8 +31,8 @@ func crashRules() []Rule {
 			Origin: syzkaller, Reason: "The kernel jumped to a program's memory, where no function of its own is.",
 		},
 		{
-			Name: "bad-kernel-access", Literals: []string{"BUG: unable to handle", "Unable to handle kernel"},
-			Pattern: `BUG: unable to handle (?:kernel )?(?:page fault|paging request)|^Unable to handle kernel `,
+			Name: "bad-kernel-access", Literals: []string{"BUG: unable to handle", "Unable to handle kernel", "probably for non-canonical address"},
+			Pattern: `BUG: unable to handle (?:kernel )?(?:page fault|paging request)|^Unable to handle kernel |^general protection fault, probably for non-canonical address`,
 			Title:   "BUG: unable to handle kernel paging request", Severity: Fatal, Kernel: ReportInFunc,
 			Origin: syzkaller, Reason: "The kernel crashed on an address that it may not use; the words of amd64 and arm64 get one title.",
 		},

@@ -65,7 +65,7 @@ func kernelSamples() []sample {
 		{"BUG: unable to handle page fault for address: ffffeb1000000008", "fatal bad-kernel-access: BUG: unable to handle kernel paging request"},
 		{"Unable to handle kernel paging request at virtual address ffff80000a5d3000", "fatal bad-kernel-access: BUG: unable to handle kernel paging request"},
 		{"kernel BUG at fs/ext4/inode.c:2721!", "fatal kernel-bug-at: kernel BUG"},
-		{"[    5.012345][  T411] general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] SMP", "fatal general-protection-fault: general protection fault"},
+		{"[    5.012345][  T411] general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] SMP", "fatal bad-kernel-access: BUG: unable to handle kernel paging request"},
 		{"segment-related general protection fault: fff8 [#6] PREEMPT SMP NOPTI", "fatal general-protection-fault: general protection fault"},
 		{"traps: PANIC: double fault, error_code: 0x0", "fatal double-fault: kernel stack fault"},
 		{"BUG: TASK stack guard page was hit at 000000003ea1b2c4 (stack is 0000000012ab34cd..00000000deadbeef)", "fatal double-fault: kernel stack fault"},
