@@ -60,7 +60,9 @@ consoles: build ## record the consoles of faulty guests in testdata/consoles ane
 	for arch in amd64 arm64; do \
 		image=$$(bin/seatrial image build --arch $$arch) && dir=$${TMPDIR:-/tmp}/seatrial-consoles-$$arch && \
 		testdata/consoles/make/build $$arch $$image $$dir && \
-		$(GO) run ./internal/tools/record -arch $$arch -image $$image -built $$dir -work $$dir || exit; \
+		$(GO) run ./internal/tools/record -arch $$arch -image $$image -built $$dir -work $$dir && \
+		$(GO) run ./internal/tools/record -arch $$arch -image $$image -built $$dir -work $$dir -rounds 2 \
+			-faults testdata/consoles/make/held-out.txtar -out testdata/consoles/held-out || exit; \
 	done
 	$(GO) test ./internal/consolecheck -run TestRecordedConsoles -update
 

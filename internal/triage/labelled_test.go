@@ -25,7 +25,7 @@ type recording struct {
 func recordings(t *testing.T, folder string) []recording {
 	t.Helper()
 	files, err := filepath.Glob("../../testdata/consoles/" + folder + "/*/*.txt")
-	if err != nil || len(files) == 0 && folder == "faults" {
+	if err != nil || len(files) == 0 {
 		t.Fatalf("no labelled recordings: %v", err)
 	}
 	var all []recording
@@ -107,25 +107,18 @@ func score(t *testing.T, set []recording) (precision, recall float64) {
 	return precision, recall
 }
 
-// TestLabelled scores the set that rules and titles were made by looking at. Three
-// times a part of it had been held out at first, scored, and looked at then:
+// TestLabelled scores the set that rules and titles were made by looking at, and one
+// of other faults, none of which was recorded before the rules that scored it first
+// were committed. Three times that was not enough, was looked at, and is training
+// since:
 //
 //	40 recordings of 22 faults, 21 pairs of a label: precision 1,      recall 0.9048
 //	74 recordings of 19 faults, 109 pairs:           precision 1,      recall 0.9266
 //	54 recordings of 14 faults, 79 pairs:            precision 0.7802, recall 0.8987
-//
-// So what is wanted of rules that have not seen the faults, a recall of 0.95, has not
-// been shown. (In the third, functions whose names begin as memcpy's or strcmp's were
-// passed over.) The next to score them are recordings in "held-out", of faults of
-// other kinds, made after the rules are committed.
 func TestLabelled(t *testing.T) {
 	for _, folder := range []string{"faults", "held-out"} {
 		t.Run(folder, func(t *testing.T) {
-			set := recordings(t, folder)
-			if len(set) == 0 {
-				t.Skip("there are none that have not been looked at")
-			}
-			precision, recall := score(t, set)
+			precision, recall := score(t, recordings(t, folder))
 			if precision < 0.99 || recall < 0.95 {
 				t.Errorf("precision %.4f and recall %.4f, want at least 0.99 and 0.95", precision, recall)
 			}

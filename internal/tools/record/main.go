@@ -1,6 +1,6 @@
 // Command record makes the recorded consoles of testdata/consoles/faults: it boots
 // guests from the kernel of the reference image, does to them what
-// testdata/consoles/make/faults.txtar says, and cuts each report out of the console.
+// testdata/consoles/make/faults.txtar or held-out.txtar says, and cuts each report out of the console.
 package main
 
 import (

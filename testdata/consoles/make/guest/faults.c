@@ -7,6 +7,8 @@
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/device.h>
+#include <linux/file.h>
+#include <linux/hrtimer.h>
 #include <linux/idr.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
@@ -27,6 +29,7 @@
 #include <linux/timer.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #define FAULT static noinline void
@@ -680,6 +683,93 @@ FAULT netdevice_unregistered(void)
 static int thread_fails(void *unused) { BUG_ON(!zero); return 0; }
 FAULT thread_bug(void) { kthread_run(thread_fails, NULL, "seatrial-bug"); }
 
+/* Those of held-out.txtar */
+
+FAULT poison_read(void) { (void)*at((unsigned long)LIST_POISON1 + 8); }
+
+FAULT spin_null(void)
+{
+	spin_lock((spinlock_t *)at(zero));
+	barrier();
+}
+
+FAULT semaphore_null(void)
+{
+	down_read((struct rw_semaphore *)at(zero));
+	barrier();
+}
+
+FAULT fill_null(void)
+{
+	size_t size = 200 + zero;
+
+	memset((void *)at(zero), 0x55, size);
+	barrier();
+}
+
+FAULT string_wild(void)
+{
+	char text[32];
+
+	strscpy(text, (char *)at(VMALLOC_END + 0x30000000UL), sizeof(text));
+	pr_info("seatrial: %s\n", text);
+}
+
+FAULT attribute_null(void)
+{
+	if (sysfs_create_file(kernel_kobj, (struct attribute *)at(zero)))
+		pr_info("seatrial: not made\n");
+}
+
+FAULT proc_missing(void)
+{
+	remove_proc_entry("seatrial-none", NULL);
+	barrier();
+}
+
+FAULT clock_null(void)
+{
+	hrtimer_cancel((struct hrtimer *)at(zero));
+	barrier();
+}
+
+FAULT stop_null(void)
+{
+	kthread_stop((struct task_struct *)at(zero));
+	barrier();
+}
+
+static int thread_warns(void *unused) { WARN(1, "seatrial: a thread was asked to\n"); return 0; }
+FAULT thread_warn(void) { kthread_run(thread_warns, NULL, "seatrial-warn"); }
+
+static void work_fails(struct work_struct *work) { BUG_ON(!zero); }
+static DECLARE_WORK(failing_work, work_fails);
+FAULT work_bug(void) { schedule_work(&failing_work); }
+
+FAULT packet_null(void)
+{
+	if (skb_clone((struct sk_buff *)at(zero), GFP_KERNEL))
+		pr_info("seatrial: cloned\n");
+}
+
+FAULT file_null(void)
+{
+	fput((struct file *)at(zero));
+	barrier();
+}
+
+FAULT waiters_null(void)
+{
+	wake_up((struct wait_queue_head *)at(zero));
+	barrier();
+}
+
+FAULT cache_null(void)
+{
+	if (kmem_cache_alloc((struct kmem_cache *)at(zero), GFP_KERNEL))
+		pr_info("seatrial: allocated\n");
+}
+
 static const struct { const char *name; void (*run)(void); } faults[] = {
 #define F(name) { #name, name }
 	F(null_read), F(null_write), F(null_field), F(null_exec), F(wild_read), F(wild_write), F(noncanonical_read),
@@ -701,6 +791,9 @@ static const struct { const char *name; void (*run)(void); } faults[] = {
 	F(memcpy_null), F(strcmp_null), F(mutex_null), F(wake_null), F(completion_null), F(object_without_name),
 	F(counter_resurrected), F(id_negative), F(work_warn), F(queue_null), F(timer_null),
 	F(netdevice_unregistered), F(thread_bug),
+	F(poison_read), F(spin_null), F(semaphore_null), F(fill_null), F(string_wild), F(attribute_null), F(proc_missing),
+	F(clock_null), F(stop_null), F(thread_warn), F(work_bug), F(packet_null), F(file_null), F(waiters_null),
+	F(cache_null),
 };
 
 static ssize_t fault(struct file *f, const char __user *text, size_t size, loff_t *offset)
