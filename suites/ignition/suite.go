@@ -51,7 +51,7 @@ add rule inet sabotage out tcp dport %d reject with tcp reset'`, port),
 	}
 }
 
-const noAnswer = `the fixture https?://.* does not answer m0: .*refused`
+const noAnswer = `the fixture https?://.* does not answer m0: .*(refused|connect to)`
 
 // config is what a machine is booted from, as Ignition's specification 3.0 has it.
 type config struct {

@@ -57,7 +57,7 @@ func fetchURLs() harness.Test {
 			Image:    []platforms.Capability{"curl"},
 		},
 		Run:      runFetchURLs,
-		Sabotage: []harness.Sabotage{rejected(etcdPort, `cannot fetch https://.*:2379/: .*refused`), always(httpsPort, "else", `curl got "else" from https://`)},
+		Sabotage: []harness.Sabotage{rejected(etcdPort, `cannot fetch https://.*:2379/: .*(refused|connect to)`), always(httpsPort, "else", `curl got "else" from https://`)},
 	}
 }
 
