@@ -71,12 +71,13 @@ systemctl daemon-reload; systemctl restart containerd || { systemctl status cont
 const flannelScript = `set -e
 systemd-run --quiet --unit=seatrial-flanneld --property=Type=notify --property=TimeoutStartSec=%d ` +
 	bin + `/flanneld -etcd-endpoints http://%s:2379 -iface %s -subnet-file /run/flannel/subnet.env || { journalctl -u seatrial-flanneld -n 15 -o cat --no-pager >&2; exit 1; }
-. /run/flannel/subnet.env
+. /run/flannel/subnet.env # whose subnet is the gateway's address in it
+subnet=${FLANNEL_SUBNET%%.*}.0/${FLANNEL_SUBNET#*/}
 iptables -t nat -A POSTROUTING -s %[4]s ! -d %[4]s -j MASQUERADE
 mkdir -p /etc/cni/net.d; cat >/etc/cni/net.d/10-seatrial.conflist <<END
 {"cniVersion": "0.4.0", "name": "seatrial", "plugins": [
   {"type": "bridge", "bridge": "cni0", "mtu": $FLANNEL_MTU, "isGateway": true, "hairpinMode": true,
-   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$FLANNEL_SUBNET"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$subnet"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 END`
 
