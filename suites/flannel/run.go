@@ -24,7 +24,7 @@ func networkConfig(backend string) string {
 	return fmt.Sprintf(`{"Network": "%s", "Backend": %s}`, overlay, backend)
 }
 
-// startTime bounds the start of a service that waits for nobody else.
+// startTime bounds the start of a service that waits for nobody else, and a write to an etcd that has just started.
 const startTime = 30 * time.Second
 
 func (b backend) run(ctx context.Context, t *harness.T) {
@@ -34,7 +34,7 @@ func (b backend) run(ctx context.Context, t *harness.T) {
 		nodes[i].clean(ctx)
 	}
 	etcd := nodes[0]
-	etcd.MustRoot(ctx, fmt.Sprintf(etcdScript, etcd.Address(), t.Arch(), configKey, networkConfig(b.config)))
+	etcd.MustRoot(ctx, fmt.Sprintf(etcdScript, etcd.Address(), t.Arch(), int(t.Scale(startTime).Seconds()), configKey, networkConfig(b.config)))
 	binary := t.File(program)
 	for i := range nodes {
 		nodes[i].start(ctx, t, b, etcd, binary)
@@ -62,7 +62,7 @@ Environment=ETCD_ADVERTISE_CLIENT_URLS=http://%s:2379
 Environment=ETCD_UNSUPPORTED_ARCH=%s
 END
 systemctl daemon-reload; systemctl start etcd || { systemctl status etcd >&2; exit 1; }
-ETCDCTL_API=3 etcdctl put %s '%s'`
+ETCDCTL_API=3 etcdctl --command-timeout %ds put %s '%s'`
 
 // node is a machine with a network namespace.
 type node struct {
