@@ -48,6 +48,7 @@ func systemRules() []Rule {
 		{
 			Name: "ignition-failed", Literals: []string{"gnition"},
 			Pattern: `ignition\[\d+\]: (?:Ignition failed|CRITICAL *|failed to fetch config): (.*)`,
+			Except:  `resource requires networking`, // said by the stage before there is a network; a later one fetches
 			Title:   "Ignition failed: $1", Severity: Fatal,
 			Origin: kolaBoth, Reason: "The machine is not what its config asked for.",
 		},

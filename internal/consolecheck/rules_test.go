@@ -159,6 +159,7 @@ func systemSamples() []sample {
 		{"ALERT!  LABEL=root does not exist.  Dropping to a shell!", "dead initramfs-no-root: initramfs: root device not found"},
 		{"systemd[1]: Failed to switch root: Specified switch root path '/sysroot' does not seem to be an OS tree.", "fatal switch-root-failed: failed to switch root: Specified switch root path '/sysroot' does not seem to be an OS tree."},
 		{"[   12.2] ignition[763]: Ignition failed: failed to create files: context deadline exceeded", "fatal ignition-failed: Ignition failed: failed to create files: context deadline exceeded"},
+		{"ignition[133]: failed to fetch config: resource requires networking", ""},
 		{"ignition[412]: failed to fetch config: context canceled", "fatal ignition-failed: Ignition failed: context canceled"},
 		{"systemd[1]: initrd-cleanup.service: Main process exited, code=killed, status=15/TERM", "fatal initrd-cleanup-killed: initrd-cleanup.service killed"},
 		{"[    1.2] systemd[1]: Freezing execution.", "dead systemd-freeze: systemd froze"},
