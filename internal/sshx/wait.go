@@ -26,8 +26,11 @@ func WaitReady(ctx context.Context, dial DialFunc, cfg Config, progress func(sta
 		if _, wrong := errors.AsType[*HostKeyError](err); wrong {
 			return nil, fmt.Errorf("wait for ssh: %w", err)
 		}
-		// A try that the end of ctx cut off says less than the one before.
-		if ctx.Err() == nil || last == nil {
+		// A try that the end of ctx cut off says less than the one before. A dial may
+		// notice that end before ctx does.
+		end, ends := ctx.Deadline()
+		cut := ctx.Err() != nil || ends && !time.Now().Before(end)
+		if !cut || last == nil {
 			last = err
 		}
 		if failed, ok := errors.AsType[*DialError](last); ok && failed.state() != state {
