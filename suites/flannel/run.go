@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"seatrial/harness"
+	"seatrial/suites/internal/flannelstore"
 )
 
 const (
@@ -15,14 +16,8 @@ const (
 	program  = "flanneld"
 	unit     = "seatrial-flanneld"
 
-	overlay   = "10.99.0.0/16"
-	configKey = "/coreos.com/network/config"
+	overlay = "10.99.0.0/16"
 )
-
-// networkConfig is what flannel reads from etcd.
-func networkConfig(backend string) string {
-	return fmt.Sprintf(`{"Network": "%s", "Backend": %s}`, overlay, backend)
-}
 
 // startTime bounds the start of a service that waits for nobody else, and a write to an etcd that has just started.
 const startTime = 30 * time.Second
@@ -34,7 +29,7 @@ func (b backend) run(ctx context.Context, t *harness.T) {
 		nodes[i].clean(ctx)
 	}
 	etcd := nodes[0]
-	etcd.MustRoot(ctx, fmt.Sprintf(etcdScript, etcd.Address(), t.Arch(), int(t.Scale(startTime).Seconds()), configKey, networkConfig(b.config)))
+	etcd.MustRoot(ctx, flannelstore.Script(etcd.Address().String(), t.Arch(), t.Scale(startTime), flannelstore.Config(overlay, b.config)))
 	binary := t.File(program)
 	for i := range nodes {
 		nodes[i].start(ctx, t, b, etcd, binary)
@@ -50,19 +45,6 @@ func (b backend) run(ctx context.Context, t *harness.T) {
 		b.counted(ctx, t, n)
 	}
 }
-
-// etcdScript starts an empty etcd with the image's unit, that the other
-// machines can reach, and writes flannel's configuration to it. etcd before 3.5
-// does not start on arm64 unless it is told to.
-const etcdScript = `set -e; d=/run/systemd/system/etcd.service.d; mkdir -p $d; cat >$d/50-seatrial.conf <<END
-[Service]
-Environment=ETCD_DATA_DIR=/var/lib/etcd/seatrial
-Environment=ETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2379
-Environment=ETCD_ADVERTISE_CLIENT_URLS=http://%s:2379
-Environment=ETCD_UNSUPPORTED_ARCH=%s
-END
-systemctl daemon-reload; systemctl start etcd || { systemctl status etcd >&2; exit 1; }
-ETCDCTL_API=3 etcdctl --command-timeout %ds put %s '%s'`
 
 // node is a machine with a network namespace.
 type node struct {

@@ -6,6 +6,7 @@ import (
 	"seatrial/harness"
 	"seatrial/internal/fixtures/flanneld"
 	"seatrial/platforms"
+	"seatrial/suites/internal/flannelstore"
 )
 
 // Suite returns the suite.
@@ -89,7 +90,7 @@ func (b backend) sabotage() []harness.Sabotage {
 		Break: `d=/run/systemd/system/` + unit + `.service.d; mkdir -p $d
 cat >$d/sabotage.conf <<'END'
 [Service]
-ExecStartPre=/usr/bin/env ETCDCTL_API=3 etcdctl put ` + configKey + ` '` + networkConfig(`{"Type": "`+other+`"}`) + `'
+ExecStartPre=/usr/bin/env ETCDCTL_API=3 etcdctl put ` + flannelstore.ConfigKey + ` '` + flannelstore.Config(overlay, `{"Type": "`+other+`"}`) + `'
 END`,
 		Undo:    `rm -r /run/systemd/system/` + unit + `.service.d`,
 		Message: `(a ping from m. to m.: not within|m. received \d+ packets by ` + b.name + `)`,

@@ -26,7 +26,6 @@ const (
 	bin          = "/opt/seatrial/bin"
 	adminConfig  = "/etc/kubernetes/admin.conf"
 	configFile   = "/etc/kubernetes/seatrial.yaml"
-	configKey    = "/coreos.com/network/config"
 	bootstrapKey = "seatri.alseatrialseatri" // the worker's password for joining
 )
 
@@ -98,7 +97,7 @@ func (c *cluster) start(ctx context.Context) {
 		http.ServeContent(w, r, r.URL.Path, time.Time{}, bytes.NewReader(t.File(r.URL.Path[1:])))
 	}))
 	limit := int(t.Scale(startTime).Seconds())
-	c.control.MustRoot(ctx, fmt.Sprintf(etcdScript, c.control.Address(), t.Arch(), limit, configKey, pods))
+	c.control.MustRoot(ctx, etcdScript(c.control.Address().String(), t.Arch(), t.Scale(startTime)))
 	for _, m := range c.machines {
 		m.MustRoot(ctx, prepareScript(filesAt, imagesAt))
 		m.MustRoot(ctx, fmt.Sprintf(flannelScript, limit, c.control.Address(), m.Address(), pods))

@@ -3,6 +3,8 @@ package kubernetes
 import (
 	"fmt"
 	"time"
+
+	"seatrial/suites/internal/flannelstore"
 )
 
 const (
@@ -10,17 +12,10 @@ const (
 	corednsTag = "v1.14.3"
 )
 
-// etcdScript starts an empty etcd with the image's unit, that flanneld and the
-// API server share. etcd before 3.5 does not start on arm64 unless it is told to.
-const etcdScript = `set -e; d=/run/systemd/system/etcd.service.d; mkdir -p $d; cat >$d/50-seatrial.conf <<END
-[Service]
-Environment=ETCD_DATA_DIR=/var/lib/etcd/seatrial
-Environment=ETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2379
-Environment=ETCD_ADVERTISE_CLIENT_URLS=http://%s:2379
-Environment=ETCD_UNSUPPORTED_ARCH=%s
-END
-systemctl daemon-reload; systemctl start etcd || { systemctl status etcd >&2; exit 1; }
-ETCDCTL_API=3 etcdctl --command-timeout %ds put %s '{"Network": "%s", "Backend": {"Type": "vxlan"}}'`
+// etcdScript starts the etcd that flanneld and the API server share.
+func etcdScript(address, arch string, limit time.Duration) string {
+	return flannelstore.Script(address, arch, limit, flannelstore.Config(pods, `{"Type": "vxlan"}`))
+}
 
 // prepareScript fetches the programs, and configures containerd and the kubelet's unit.
 func prepareScript(files, images string) string {

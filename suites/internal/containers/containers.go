@@ -3,6 +3,7 @@
 package containers
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"seatrial/harness"
 	"seatrial/internal/fixtures/registry"
 )
 
@@ -104,8 +106,21 @@ func ArchCalls(arch string) []string {
 	return map[string][]string{"amd64": {"sysfs", "uselib", "ustat"}, "arm64": {"nfsservctl"}}[arch]
 }
 
-// Unprivileged is what the status of a process of user 1000 must say.
-func Unprivileged() map[string]string {
+// CheckUser finds out whether a process of user 1000 in a container has no
+// capabilities and cannot read root's files; run makes the command line that
+// runs a command as that user.
+func CheckUser(ctx context.Context, t *harness.T, run func(command ...string) string) {
+	m := t.Machine(0)
+	t.Report(Differences(unprivileged(), StatusFields(m.MustRoot(ctx, run("cat", "/proc/self/status")))))
+	if out, err := m.Output(ctx, harness.Root(run("cat", SecretFile))); err == nil {
+		t.Errorf("a user can read root's %s: %q", SecretFile, out)
+	} else if !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("a user reads root's %s: %v", SecretFile, err)
+	}
+}
+
+// unprivileged is what the status of a process of user 1000 must say.
+func unprivileged() map[string]string {
 	const none = "0000000000000000"
 	return map[string]string{
 		"Uid": "1000 1000 1000 1000", "Gid": "1000 1000 1000 1000",

@@ -11,7 +11,7 @@ func TestStatusFields(t *testing.T) {
 	if want := map[string]string{"Uid": "1000 1000 1000 1000", "CapEff": "00000000a80425fb"}; len(Differences(want, got)) > 0 {
 		t.Errorf("%v", got)
 	}
-	faults := Differences(Unprivileged(), got)
+	faults := Differences(unprivileged(), got)
 	if want := []string{`CapAmb is "", want "0000000000000000"`, `CapEff is "00000000a80425fb", want "0000000000000000"`}; !slices.Equal(faults[:2], want) {
 		t.Errorf("%q", faults)
 	}
