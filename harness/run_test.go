@@ -171,39 +171,51 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestInterrupt: the second interrupt and the deadline end everything at once,
-// and the cells stay unfinished.
+// TestInterrupt: the second interrupt and the deadline end everything at once.
+// Unfinished stay a cell whose attempt was cut short, though an earlier one
+// failed, and one that had not begun.
 func TestInterrupt(t *testing.T) {
 	for cause, want := range map[error]event.End{ErrInterrupted: event.Interrupted, ErrDeadline: event.Deadline} {
-		t.Run(cause.Error(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := newEngine(t, fake.Options{})
-				e.Budget, e.Retries = one(), 5
-				ctx, cancel := context.WithCancelCause(t.Context())
-				defer cancel(nil)
-				tries := 0
-				began := time.Now()
-				end := e.run(ctx, t, named("a", passes), named("b", func(ctx context.Context, t *T) {
-					if tries++; tries == 1 {
-						t.Fatalf("not yet")
+		for _, failures := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%v/after %d failures", cause, failures), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					e := newEngine(t, fake.Options{})
+					e.Budget, e.Retries = one(), 5
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
+					tries := 0
+					hangs := named("b", func(ctx context.Context, t *T) {
+						if tries++; tries <= failures {
+							t.Fatalf("not yet")
+						}
+						time.AfterFunc(time.Second, func() { cancel(cause) })
+						t.Machine(0).Must(ctx, "sleep infinity")
+					})
+					tests := []Test{named("a", passes), hangs}
+					if failures == 0 { // or it might run before the second attempt
+						tests = append(tests, named("c", passes))
 					}
-					time.AfterFunc(time.Second, func() { cancel(cause) })
-					t.Machine(0).Must(ctx, "sleep infinity")
-				}), named("c", passes))
-				if d := time.Since(began); d > 2*time.Second {
-					t.Errorf("it took %v", d)
-				}
-				if end != want || e.err != nil {
-					t.Errorf("it ended as %s, %v", end, e.err)
-				}
-				if want := map[string]event.Outcome{"a": event.Pass}; !cmp.Equal(want, e.outcomes()) {
-					t.Errorf("finished: %v", e.outcomes())
-				}
-				if got := e.attempts("b"); !cmp.Equal(got, []string{"1 fail", "2 error"}) {
-					t.Errorf("attempts: %v", got)
-				}
+					began := time.Now()
+					end := e.run(ctx, t, tests...)
+					if d := time.Since(began); d > 2*time.Second {
+						t.Errorf("it took %v", d)
+					}
+					if end != want || e.err != nil {
+						t.Errorf("it ended as %s, %v", end, e.err)
+					}
+					if want := map[string]event.Outcome{"a": event.Pass}; !cmp.Equal(want, e.outcomes()) {
+						t.Errorf("finished: %v", e.outcomes())
+					}
+					attempts := []string{"1 fail", "2 error"}
+					if failures == 0 {
+						attempts = []string{"1 error"}
+					}
+					if got := e.attempts("b"); !cmp.Equal(got, attempts) {
+						t.Errorf("attempts: %v", got)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
