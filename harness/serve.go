@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -86,7 +87,10 @@ func (c *cluster) serve(ctx context.Context, port uint16, h http.Handler, config
 	c.handlers[port] = s
 	c.mu.Unlock()
 	// It ends with the listener, which the cluster closes.
-	server := &http.Server{Handler: s, ReadHeaderTimeout: fixtureTimeout}
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: fixtureTimeout,
+		ErrorLog: slog.NewLogLogger(c.a.log.Handler(), slog.LevelDebug), // tests have clients that refuse a server
+	}
 	go func() { _ = server.Serve(l) }()
 	return nil
 }
