@@ -115,8 +115,8 @@ func (a *attempt) template(ctx context.Context, spec platforms.MachineSpec, budg
 	return spec, err
 }
 
-// noteStart completes a machine's event by how it came to run.
-func (a *attempt) noteStart(ready *event.MachineReady, m platforms.Machine, noTemplate error) {
+// noteStart completes a machine's event by how it came to run, and returns that.
+func (a *attempt) noteStart(ready *event.MachineReady, m platforms.Machine, noTemplate error) platforms.Start {
 	how, fallback := started(m)
 	if fallback == nil {
 		fallback = noTemplate
@@ -129,6 +129,7 @@ func (a *attempt) noteStart(ready *event.MachineReady, m platforms.Machine, noTe
 	defer a.mu.Unlock()
 	a.starts.note(ready.Machine, how, fallback)
 	a.takes(len(a.starts.cold) == 0)
+	return how
 }
 
 // takes corrects what the attempt was thought to take of this host.
@@ -218,7 +219,18 @@ func (a *attempt) observe(c *cluster) (o observed) {
 	}
 	ctx, cancel := context.WithTimeoutCause(a.ctx, a.scaled(a.job.Test.timeout()), errTestBudget)
 	defer cancel()
-	return a.look(ctx, c, a.runTest(ctx, c, facts))
+	v := a.newT(c, facts, "").call(ctx, prepare, a.scaled(testGrace))
+	if !v.failed && v.err == nil {
+		v = a.runTest(ctx, c, facts)
+	}
+	return a.look(ctx, c, v)
+}
+
+// prepare prepares the machines that were not when they were started.
+func prepare(ctx context.Context, t *T) {
+	for _, g := range t.cluster.live() {
+		(&Machine{t: t, guest: g}).prepare(ctx)
+	}
 }
 
 // look finds out what else there is to know when a test, or a part of it, has

@@ -92,7 +92,9 @@ func (c *cluster) start(ctx context.Context, spec platforms.MachineSpec, i int) 
 		return nil, err
 	}
 	ready := &event.MachineReady{Cell: c.a.job.Cell, N: c.a.n, Machine: spec.Name, Seconds: time.Since(began).Seconds()}
-	c.a.noteStart(ready, m, noTemplate)
+	if how := c.a.noteStart(ready, m, noTemplate); how != platforms.StartFork {
+		g.unprepared = spec.Prepare
+	}
 	for _, addr := range m.Addresses() {
 		ready.Addresses = append(ready.Addresses, addr.String())
 	}

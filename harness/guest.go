@@ -31,6 +31,8 @@ type guest struct {
 	watch   sync.WaitGroup
 	unwatch context.CancelFunc
 	ended   chan struct{} // closed when it is known how the machine ended
+	// unprepared is the script of the spec that the machine has yet to run.
+	unprepared string
 }
 
 func newGuest(a *attempt, name string) *guest {

@@ -105,6 +105,14 @@ func (m *Machine) MustRoot(ctx context.Context, script string) string {
 	return m.Must(ctx, Root(script))
 }
 
+// prepare runs what the machine's spec asks for, unless it was run.
+func (m *Machine) prepare(ctx context.Context) {
+	if m.unprepared != "" {
+		m.MustRoot(ctx, m.unprepared)
+		m.unprepared = ""
+	}
+}
+
 // Upload writes content to path on the machine, as root.
 func (m *Machine) Upload(ctx context.Context, path string, mode fs.FileMode, content []byte) {
 	m.t.Check(m.m.Upload(ctx, path, mode, bytes.NewReader(content)))

@@ -80,6 +80,36 @@ func TestStartPolicy(t *testing.T) {
 	}
 }
 
+// TestPrepare: machines are prepared once, wherever they come from, and one
+// that cannot be has failed the test.
+func TestPrepare(t *testing.T) {
+	for _, start := range []Start{StartFork, StartCold} {
+		t.Run(string(start), func(t *testing.T) {
+			spec := platforms.MachineSpec{Prepare: "echo prepared >>/etc/log"}
+			e := newEngine(t, forking(fake.Options{}))
+			e.Start = start
+			good := named("good", func(ctx context.Context, t *T) {
+				for _, m := range []*Machine{t.Machine(0), t.Machine(1), t.Boot(ctx, spec)} {
+					if got := m.Must(ctx, "cat /etc/log"); got != "prepared" {
+						t.Errorf("%s has %q", m.ID(), got)
+					}
+				}
+			})
+			good.Needs = Needs{Machines: 2, Spec: spec}
+			bad := named("bad", func(_ context.Context, t *T) { t.Errorf("it was run") })
+			bad.Needs.Spec.Prepare = "echo no disk >&2; exit 3"
+			e.run(t.Context(), t, good, bad)
+			if a := e.attempted(t, "good"); a.Outcome != event.Pass || a.Start != string(start) {
+				t.Errorf("started %s, ended as %s: %s", a.Start, a.Outcome, a.Message)
+			}
+			a := e.attempted(t, "bad")
+			if a.Outcome != event.Fail || a.Class != event.Assertion || !strings.HasSuffix(a.Message, "exit status 3: no disk") || a.Start != "cold" {
+				t.Errorf("started %s, ended as %s/%s: %s", a.Start, a.Outcome, a.Class, a.Message)
+			}
+		})
+	}
+}
+
 // TestFallback: what cannot be forked though it should be boots cold, fails no
 // test, and is told. A template that cannot be made is tried once.
 func TestFallback(t *testing.T) {

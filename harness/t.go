@@ -80,7 +80,9 @@ func (t *T) Machine(i int) *Machine {
 func (t *T) Boot(ctx context.Context, spec platforms.MachineSpec) *Machine {
 	g, err := t.cluster.boot(ctx, spec)
 	t.Check(err)
-	return &Machine{t: t, guest: g}
+	m := &Machine{t: t, guest: g}
+	m.prepare(ctx)
+	return m
 }
 
 // Listen serves a fixture on a TCP port of the address that FixtureAddress

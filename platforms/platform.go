@@ -227,6 +227,10 @@ type MachineSpec struct {
 	// Cold asks for a machine that goes through firmware and first boot, and
 	// is no fork of a template.
 	Cold bool
+	// Prepare is a script for sh that root has to have run when the machine is
+	// handed to a test. A Forker runs it once, in the machine that becomes the
+	// template; in machines that are no forks the harness does.
+	Prepare string
 
 	CPUs      int
 	MemoryMiB int

@@ -51,6 +51,9 @@ func (g *gateway) answerDHCP(frame, message []byte) {
 		reply.YourIPAddr = host.IPv4.AsSlice()
 	}
 	g.sendUDPv4(senderOf(frame), netip.AddrPortFrom(to, dhcpv4.ClientPort), dhcpv4.ServerPort, reply.ToBytes())
+	if g.ipv6.IsValid() {
+		g.advertise() // a host may put off asking for a router (RFC 4861, section 6.3.7), and networkd does
+	}
 }
 
 // dhcpReply decides on the answer to a request: RFC 2131, section 4.3.

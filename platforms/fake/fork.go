@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/kballard/go-shellquote"
+
 	"seatrial/platforms"
 )
 
@@ -123,6 +125,9 @@ func (m *Machine) fork(ctx context.Context) error {
 	if err == nil && p.options.Restore != nil {
 		err = p.options.Restore(ctx, m, m.spec)
 	}
+	if err == nil && m.spec.Prepare != "" { // in the template, as far as anybody can tell
+		err = m.prepare(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -130,6 +135,17 @@ func (m *Machine) fork(ctx context.Context) error {
 	m.how, m.bootID = platforms.StartFork, t.bootID
 	m.mu.Unlock()
 	m.Print("random: crng reseeded due to virtual machine fork\n")
+	return nil
+}
+
+func (m *Machine) prepare(ctx context.Context) error {
+	r, err := m.Run(ctx, platforms.Command{Line: "sudo -n sh -c " + shellquote.Join(m.spec.Prepare)})
+	if err == nil && r.ExitCode != 0 {
+		err = fmt.Errorf("exit status %d", r.ExitCode)
+	}
+	if err != nil {
+		return fmt.Errorf("make a template: prepare: %w", err)
+	}
 	return nil
 }
 

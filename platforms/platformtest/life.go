@@ -104,7 +104,7 @@ func testDestroy(t *testing.T, f *fixture) {
 	}
 }
 
-// testForked: machines are forks of templates unless they ask not to be.
+// testForked: machines are forks of templates unless they ask not to be, and are prepared then.
 func testForked(t *testing.T, f *fixture) {
 	forker, ok := f.Platform.(platforms.Forker)
 	if !ok {
@@ -113,6 +113,9 @@ func testForked(t *testing.T, f *fixture) {
 	started(t, f.a, platforms.StartFork)
 	if !forker.HasTemplate(f.spec) {
 		t.Error("the template of a fork is not there")
+	}
+	if r := f.exec(t, f.a, platforms.Command{Line: "cat /etc/prepared"}); string(r.Stdout) != "as root\n" {
+		t.Errorf("it is not prepared: %+v", r)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), f.CommandTime)
 	defer cancel()

@@ -154,6 +154,9 @@ func (h Harness) fullSpec(name string, console, states *watchedBuffer) platforms
 	if has[platforms.GrowDisk] {
 		spec.GrowDiskMiB = 512
 	}
+	if has[platforms.Fork] {
+		spec.Prepare = "echo as root >/etc/prepared"
+	}
 	return spec
 }
 

@@ -159,16 +159,6 @@ func (m *Machine) wake(ctx context.Context, state, name string, facts *templateF
 		}
 		steps = append(steps, agent.Seed(seed))
 	}
-	for _, i := range moved {
-		mac, err := net.ParseMAC(m.nics[i].MAC)
-		if err != nil {
-			return err
-		}
-		steps = append(steps, agent.SetMAC(facts.Interfaces[i], mac))
-		if facts.AcceptDAD[i] != "" {
-			steps = append(steps, acceptDAD(facts.Interfaces[i], "0"))
-		}
-	}
 	nonce, answered, err := m.agent.Do(ctx, steps...)
 	if answered && nonce != facts.Nonce {
 		err = errors.Join(errors.New("it is not the guest that was saved"), err)
@@ -245,20 +235,33 @@ func (m *Machine) renumber(ctx context.Context, moved []int, facts *templateFact
 	if len(moved) == 0 {
 		return nil
 	}
-	if err := m.setLinks(ctx, moved, true); err != nil {
-		return err
-	}
 	argv := []string{"sh", "-c", renumberScript, "sh"}
-	var wanted, restored []agent.Step
+	var changed, wanted, restored []agent.Step
 	for _, i := range moved {
 		n, name := m.nics[i], facts.Interfaces[i]
+		mac, err := net.ParseMAC(n.MAC)
+		if err != nil {
+			return err
+		}
+		if facts.Networkd[i] {
+			if err := m.forget(ctx, facts.NICs[i].Addrs()); err != nil {
+				return err
+			}
+		}
+		changed = append(changed, agent.SetMAC(name, mac))
+		if dad := facts.AcceptDAD[i]; dad != "" {
+			changed, restored = append(changed, acceptDAD(name, "0")), append(restored, acceptDAD(name, dad))
+		}
 		argv = append(argv, name+"="+m.cluster.prefix(n).String())
 		for _, a := range n.Addrs() {
 			wanted = append(wanted, agent.HasAddress(a))
 		}
-		if dad := facts.AcceptDAD[i]; dad != "" {
-			restored = append(restored, acceptDAD(name, dad))
-		}
+	}
+	if _, _, err := m.agent.Do(ctx, changed...); err != nil {
+		return err
+	}
+	if err := m.setLinks(ctx, moved, true); err != nil {
+		return err
 	}
 	byItself, cancel := context.WithTimeout(ctx, renumberTime)
 	defer cancel()
@@ -278,6 +281,34 @@ func (m *Machine) renumber(ctx context.Context, moved []int, facts *templateFact
 	}
 	if err != nil {
 		return fmt.Errorf("change addresses: %w", err)
+	}
+	return nil
+}
+
+// forget waits until networkd has taken the addresses of an interface without a link away, or seems
+// to keep them. When it has new ones before it hears that the old ones are gone, version 252 takes
+// those away once more, waits for that in vain and never calls the interface configured again:
+// whatever wants network-online.target fails.
+func (m *Machine) forget(ctx context.Context, addrs []netip.Addr) error {
+	tick := time.NewTicker(addressPoll)
+	defer tick.Stop()
+	end := time.After(renumberTime)
+	for len(addrs) > 0 {
+		_, _, err := m.agent.Do(ctx, agent.HasAddress(addrs[0]))
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+			addrs = addrs[1:]
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	return nil
 }

@@ -216,6 +216,7 @@ func TestForkCluster(t *testing.T) {
 					}
 					seen[got] = m.ID()
 				}
+				guestRun(t, m, "[ ! -e /run/systemd/netif/state ] || /lib/systemd/systemd-networkd-wait-online --timeout=30")
 				if got := guestRun(t, m, "hostname"); got != m.ID() {
 					t.Errorf("%s has the host name %q", m.ID(), got)
 				}

@@ -19,7 +19,7 @@ import (
 )
 
 // templateFormat is raised when templates are made in another way.
-const templateFormat = 3
+const templateFormat = 4
 
 // templateKey is all that a template depends on. Templates of different keys are not of the same
 // machine.
@@ -36,7 +36,8 @@ type templateKey struct {
 	NICs     int
 	User     string
 	UserData []byte // without keys
-	Prepared []byte // digest of what is done to it
+	Prepare  string // by the spec
+	Prepared []byte // digest of what else is done to it
 }
 
 // templateKeyOf returns the key for machines of a spec, as a digest. The error wraps ErrUnsupported
@@ -66,7 +67,7 @@ func (p *Platform) templateKeyOf(spec platforms.MachineSpec) (string, error) {
 	k := templateKey{
 		Format: templateFormat, Image: p.options.Image.Digest, Path: p.options.Image.Path, QEMU: p.emulator.text,
 		Args: p.canonicalArgs(spec), Disks: spec.Disks, GrowMiB: spec.GrowDiskMiB, NICs: max(1, len(spec.Networks)),
-		User: p.options.User, UserData: data, Prepared: preparation(),
+		User: p.options.User, UserData: data, Prepare: spec.Prepare, Prepared: preparation(),
 	}
 	files := []string{p.emulator.path}
 	if p.options.Image.Digest == "" {

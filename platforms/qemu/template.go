@@ -53,6 +53,7 @@ type templateFacts struct {
 	NICs       []clusterhost.NIC
 	Interfaces []string // names in the guest, in the order of the NICs
 	AcceptDAD  []string // of each interface: the sysctl that has it look for its IPv6 addresses on others; empty without IPv6
+	Networkd   []bool   // of each interface: systemd-networkd configures it
 	Login      agent.Login
 }
 
@@ -73,9 +74,11 @@ n=$((n + 1)); done`
 if [ "$(cat "$d/name")" = "$1" ]; then port=/dev/${d##*/}; fi; done
 [ -n "$port" ] || { echo "there is no virtio-serial port" >&2; exit 1; }
 "$2" "$port" </dev/null >/dev/null 2>&1 &`
-	// nicScript prints the name of the interface with the address $1, and its accept_dad.
+	// nicScript prints of the interface with the address $1 its name, its accept_dad or an empty line,
+	// and what networkd says of it.
 	nicScript = `for d in /sys/class/net/*; do if [ "$(cat "$d/address")" = "$1" ]; then echo "${d##*/}"
-cat "/proc/sys/net/ipv6/conf/${d##*/}/accept_dad" 2>/dev/null; fi; done; true`
+cat "/proc/sys/net/ipv6/conf/${d##*/}/accept_dad" 2>/dev/null || echo
+grep -s ^ADMIN_STATE= "/run/systemd/netif/links/$(cat "$d/ifindex")"; fi; done; true`
 )
 
 // HasTemplate implements [platforms.Forker].
@@ -109,6 +112,9 @@ func (p *Platform) makeTemplate(ctx context.Context, key string, spec platforms.
 		return err
 	}
 	title := fmt.Sprintf("%s %s %s, %s", p.arch.name, p.accel, p.options.Image.Name, sizeOf(p.launch(spec)))
+	if line, _, _ := strings.Cut(spec.Prepare, "\n"); line != "" {
+		title += ", after " + line
+	}
 	err := p.templates().Make(ctx, key, title, func(ctx context.Context, dir string) (any, error) {
 		return p.fillTemplate(ctx, dir, spec)
 	})
@@ -156,7 +162,7 @@ func (p *Platform) fillTemplate(ctx context.Context, dir string, spec platforms.
 	c.mu.Lock()
 	c.machines[templateName] = m
 	c.mu.Unlock()
-	facts, err := m.becomeTemplate(ctx, filepath.Join(dir, stateFile))
+	facts, err := m.becomeTemplate(ctx, spec.Prepare, filepath.Join(dir, stateFile))
 	if err != nil {
 		return nil, err
 	}
@@ -183,12 +189,17 @@ func newClusterKey() (ssh.Signer, []byte, error) {
 	return signer, pem.EncodeToMemory(block), err
 }
 
-// becomeTemplate leaves an agent waiting in a booted machine, saves the machine's state and ends it.
-func (m *Machine) becomeTemplate(ctx context.Context, state string) (*templateFacts, error) {
+// becomeTemplate prepares a booted machine, leaves an agent waiting in it, saves its state and ends it.
+func (m *Machine) becomeTemplate(ctx context.Context, prepare, state string) (*templateFacts, error) {
 	settling, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	if _, err := m.ssh.Run(settling, platforms.Command{Line: m.asRoot(settleScript)}); err != nil && settling.Err() == nil {
 		return nil, err
+	}
+	if prepare != "" {
+		if _, err := m.must(settling, m.asRoot(prepare)); err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
 	}
 	facts := &templateFacts{HostKey: m.ssh.HostKey().Marshal(), NICs: m.nics}
 	if _, err := rand.Read(facts.Nonce[:]); err != nil {
@@ -203,8 +214,10 @@ func (m *Machine) becomeTemplate(ctx context.Context, state string) (*templateFa
 		if err != nil || out == "" {
 			return nil, errors.Join(fmt.Errorf("the guest has no interface %s", n.MAC), err)
 		}
-		name, dad, _ := strings.Cut(out, "\n")
+		name, rest, _ := strings.Cut(out, "\n")
+		dad, networkd, _ := strings.Cut(rest, "\n")
 		facts.Interfaces, facts.AcceptDAD = append(facts.Interfaces, name), append(facts.AcceptDAD, dad)
+		facts.Networkd = append(facts.Networkd, networkd == "ADMIN_STATE=configured")
 	}
 	a, err := m.startAgent(ctx)
 	if err != nil {

@@ -20,7 +20,7 @@ func base() harness.Test {
 		Tags:    []string{harness.TagSlow},
 		Doc:     "Docker runs containers, and limits, connects, and confines them as it is told.",
 		Timeout: 3 * time.Minute,
-		Needs:   harness.Needs{Image: needs("docker"), Platform: fixtures()},
+		Needs:   harness.Needs{Image: needs("docker"), Platform: fixtures(), Spec: running()},
 		Subtests: []harness.Subtest{
 			{Name: "docker-info", Doc: "The daemon has the storage driver, cgroup driver, runtime and seccomp profile that a modern system wants.", Run: dockerInfo},
 			{Name: "resources", Doc: "Limits of memory, CPU, processes, files and shared memory hold in the container.", Run: resources},

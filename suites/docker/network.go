@@ -13,7 +13,7 @@ func network() harness.Test {
 		Name:    "docker.network-openbsd-nc",
 		Doc:     "Containers reach each other by address and by name, the host reaches a published port, and networks are apart.",
 		Timeout: 2 * time.Minute,
-		Needs:   harness.Needs{Image: needs("docker"), Platform: fixtures()},
+		Needs:   harness.Needs{Image: needs("docker"), Platform: fixtures(), Spec: running()},
 		Subtests: []harness.Subtest{
 			{Name: "by-address", Doc: "On the default bridge a container reaches another at its address.", Run: byAddress},
 			{Name: "by-name", Doc: "On a network of the user's a container reaches another by its name.", Run: byName},

@@ -15,7 +15,7 @@ func seccomp() harness.Test {
 		Name:    "docker.seccomp",
 		Doc:     "The default seccomp profile is in force, and denies the system calls of this architecture that it must; a profile of the user's is obeyed.",
 		Timeout: 2 * time.Minute,
-		Needs:   harness.Needs{Image: needs("docker"), Platform: fixtures()},
+		Needs:   harness.Needs{Image: needs("docker"), Platform: fixtures(), Spec: running()},
 		Subtests: []harness.Subtest{
 			{Name: "default-profile", Doc: "Calls that the profile denies fail with EPERM, and without a profile they do not.", Run: defaultProfile},
 			{Name: "own-profile", Doc: "A call that a profile of the user's denies fails as the profile says.", Run: ownProfile},

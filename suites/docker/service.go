@@ -14,7 +14,7 @@ func containerdRestart() harness.Test {
 		Name:    "docker.containerd-restart",
 		Doc:     "A restart of containerd leaves containers running, and Docker finds it again.",
 		Timeout: 2 * time.Minute,
-		Needs:   harness.Needs{Image: needs("docker", "containerd"), Platform: fixtures()},
+		Needs:   harness.Needs{Image: needs("docker", "containerd"), Platform: fixtures(), Spec: running()},
 		Run:     runContainerdRestart,
 		Sabotage: []harness.Sabotage{{
 			Name: "containers-are-killed",
@@ -101,7 +101,7 @@ func oldClient() harness.Test {
 	return harness.Test{
 		Name:  "docker.oldclient",
 		Doc:   "The daemon serves a client of the oldest API version that it says it knows.",
-		Needs: harness.Needs{Image: needs("docker"), Platform: fixtures()},
+		Needs: harness.Needs{Image: needs("docker"), Platform: fixtures(), Spec: running()},
 		Run: func(ctx context.Context, t *harness.T) {
 			image := pull(ctx, t)
 			m := t.Machine(0)

@@ -42,6 +42,12 @@ func needs(cs ...platforms.Capability) []platforms.Capability { return cs }
 // fixtures is what the platform of nearly all tests must have.
 func fixtures() []platforms.Capability { return []platforms.Capability{platforms.Fixtures} }
 
+// running is a machine with a daemon that runs, which takes half a minute to
+// start under emulation. Tests that give it another configuration do without.
+func running() platforms.MachineSpec {
+	return platforms.MachineSpec{Prepare: "systemctl start docker.service"}
+}
+
 // pull serves the registry, and returns the name of the probe's image, which
 // the machine has got.
 func pull(ctx context.Context, t *harness.T) (image string) {
