@@ -27,6 +27,7 @@ type launch struct {
 	firmware        platforms.Firmware
 	uefi            uefiFirmware // unless firmware is BIOS
 	varsFile        string       // the machine's copy of the UEFI variables, qcow2
+	flash           string       // file with the UEFI code alone, for a machine whose state holds the variables
 	disk            string       // overlay of the image, qcow2
 	disks           []extraDisk
 	seed            string // NoCloud volume; empty for none
@@ -45,7 +46,7 @@ type extraDisk struct{ file, serial string }
 func (l launch) args() []string {
 	args := []string{
 		l.emulator, "-name", "guest=" + escape(l.name), "-no-user-config", "-nodefaults", "-display", "none",
-		"-machine", l.arch.machineOptions(l.accel, l.firmware),
+		"-machine", l.machineOptions(),
 		"-accel", accelOptions(l.accel),
 		"-cpu", l.arch.cpu(l.accel),
 		"-smp", strconv.Itoa(l.cpus),
@@ -108,10 +109,30 @@ func (l launch) memoryBackend() string {
 	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", l.memoryMiB, escape(l.ram), share)
 }
 
+// machineOptions are the properties of the machine type.
+func (l launch) machineOptions() string {
+	o := l.arch.machine + ",memory-backend=ram"
+	switch {
+	case l.arch.name == "arm64":
+		o += "," + l.arch.gic(l.accel)
+	case l.firmware == platforms.BIOS:
+		o += ",graphics=off" // SeaBIOS then speaks on the serial port
+	case l.firmware == platforms.UEFISecure:
+		o += ",smm=on"
+	}
+	if l.firmware != platforms.BIOS && l.flash == "" {
+		o += ",pflash0=code,pflash1=vars"
+	}
+	return o
+}
+
 // firmwareArgs are the flash devices of UEFI.
 func (l launch) firmwareArgs() []string {
-	if l.firmware == platforms.BIOS {
+	switch {
+	case l.firmware == platforms.BIOS:
 		return nil
+	case l.flash != "":
+		return []string{"-bios", l.flash}
 	}
 	args := []string{
 		"-blockdev", blockdev("code", l.uefi.Code.Format, l.uefi.Code.Filename, "read-only=on"),

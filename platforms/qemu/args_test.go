@@ -38,6 +38,11 @@ func TestArgs(t *testing.T) {
 	for name, l := range map[string]launch{
 		"amd64": testLaunch(t, "amd64"),
 		"arm64": testLaunch(t, "arm64"),
+		"arm64-fork": func() launch {
+			l := testLaunch(t, "arm64")
+			l.ram, l.incoming, l.varsFile, l.flash = "/template/ram", true, "", "/template/flash"
+			return l
+		}(),
 		"arm64-kvm": func() launch {
 			l := testLaunch(t, "arm64")
 			l.accel = AccelKVM

@@ -19,7 +19,7 @@ import (
 )
 
 // templateFormat is raised when templates are made in another way.
-const templateFormat = 4
+const templateFormat = 5
 
 // templateKey is all that a template depends on. Templates of different keys are not of the same
 // machine.

@@ -109,7 +109,9 @@ func (c *Cluster) makeDisks(ctx context.Context, l *launch, spec platforms.Machi
 		size := p.image.VirtualSize + int64(spec.GrowDiskMiB)*mib
 		return p.images.overlay(ctx, file, p.options.Image.Path, p.image.Format, size)
 	})
-	if l.firmware != platforms.BIOS {
+	if from.template != "" && p.arch.flashInState() && l.firmware != platforms.BIOS {
+		l.flash = filepath.Join(from.template, flashFileName)
+	} else if l.firmware != platforms.BIOS {
 		l.varsFile = add("vars.qcow2", func(file string) error {
 			return p.images.overlay(ctx, file, l.uefi.Vars.Filename, l.uefi.Vars.Format, 0)
 		})

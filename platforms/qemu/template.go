@@ -40,10 +40,11 @@ const (
 
 // Files of a template, beside its disks.
 const (
-	ramFile     = "ram"
-	stateFile   = "state"
-	keyFile     = "key" // private SSH key, in PEM
-	consoleFile = "console.txt"
+	ramFile       = "ram"
+	stateFile     = "state"
+	keyFile       = "key" // private SSH key, in PEM
+	consoleFile   = "console.txt"
+	flashFileName = "flash" // UEFI code, for forks with flashInState
 )
 
 // templateFacts is what a fork has to know of its template.
@@ -171,6 +172,11 @@ func (p *Platform) fillTemplate(ctx context.Context, dir string, spec platforms.
 	}
 	if err := os.Rename(filepath.Join(logs, templateName, consoleFile), filepath.Join(dir, consoleFile)); err != nil {
 		return nil, err
+	}
+	if fw := orDefault(spec.Firmware, p.arch.defaultFirmware()); fw != platforms.BIOS && p.arch.flashInState() {
+		if err := p.images.unpad(ctx, filepath.Join(dir, flashFileName), p.firmware[fw].Code); err != nil {
+			return nil, err
+		}
 	}
 	return facts, os.RemoveAll(logs)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 )
@@ -112,6 +113,18 @@ func (i images) overlay(ctx context.Context, file, base, format string, size int
 // empty makes a disk that takes no space yet.
 func (i images) empty(ctx context.Context, file string, size int64) error {
 	return i.create(ctx, []string{"create", "-q", "-f", "qcow2", file, fmt.Sprint(size)})
+}
+
+// unpad makes a file of what a flash device holds, without the zeros at its end.
+func (i images) unpad(ctx context.Context, file string, flash flashFile) error {
+	if err := i.create(ctx, []string{"convert", "-f", flash.Format, "-O", "raw", flash.Filename, file}); err != nil {
+		return err
+	}
+	content, err := os.ReadFile(file)
+	if err == nil {
+		err = os.Truncate(file, int64(len(bytes.TrimRight(content, "\x00"))))
+	}
+	return err
 }
 
 func (i images) create(ctx context.Context, args []string) error {

@@ -45,7 +45,7 @@ func (c *config) bootGuest(ctx context.Context, faults []fault) (*guest, error) 
 	program, args := "qemu-system-x86_64", []string{"-machine", "q35", "-append", "console=ttyS0"}
 	if c.arch == "arm64" {
 		program, args = "qemu-system-aarch64", []string{"-machine", "virt", "-append", "console=ttyAMA0"}
-		cpu = "max,pauth-impdef=on" // as seatrial's, for speed
+		cpu = "max,pauth-impdef=on,sve=off" // as seatrial's, for speed
 	}
 	args = append(args, "-cpu", cpu, "-accel", "tcg", "-smp", "2", "-m", "768", "-display", "none", "-no-user-config", "-nodefaults",
 		"-serial", "stdio", "-kernel", filepath.Join(c.built, "vmlinuz"), "-initrd", filepath.Join(c.built, "initrd"))
