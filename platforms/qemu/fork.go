@@ -110,6 +110,9 @@ func (c *Cluster) restore(ctx context.Context, spec platforms.MachineSpec, dir s
 		return nil, err
 	}
 	from := source{dir: filepath.Join(c.disks, spec.Name), ram: filepath.Join(dir, ramFile), template: dir}
+	if _, err := os.Stat(from.ram); err != nil {
+		return nil, err // QEMU would make one, of zeros
+	}
 	if err := copyFile(filepath.Join(dir, consoleFile), filepath.Join(c.spec.Dir, spec.Name, consoleFile)); err != nil {
 		return nil, err
 	}
