@@ -109,9 +109,11 @@ func (c *Cluster) makeDisks(ctx context.Context, l *launch, spec platforms.Machi
 		size := p.image.VirtualSize + int64(spec.GrowDiskMiB)*mib
 		return p.images.overlay(ctx, file, p.options.Image.Path, p.image.Format, size)
 	})
-	if from.template != "" && p.arch.flashInState() && l.firmware != platforms.BIOS {
+	switch {
+	case l.firmware == platforms.BIOS:
+	case from.template != "" && p.arch.flashInState():
 		l.flash = filepath.Join(from.template, flashFileName)
-	} else if l.firmware != platforms.BIOS {
+	default:
 		l.varsFile = add("vars.qcow2", func(file string) error {
 			return p.images.overlay(ctx, file, l.uefi.Vars.Filename, l.uefi.Vars.Format, 0)
 		})
