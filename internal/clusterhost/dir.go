@@ -1,6 +1,7 @@
 package clusterhost
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -12,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"seatrial/internal/filelock"
 )
 
 // Files in the directory of a host.
@@ -74,7 +75,7 @@ func makeDir(base string) (dir string, lock *os.File, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", nil, err
 	}
-	lock, err = openLock(filepath.Join(dir, lockFile))
+	lock, err = filelock.Open(filepath.Join(dir, lockFile), filelock.Exclusive)
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -83,34 +84,9 @@ func makeDir(base string) (dir string, lock *os.File, err error) {
 
 // lockBase locks the directory of all hosts. Others hold the lock for a moment only.
 func lockBase(base string) (*os.File, error) {
-	const patience = 30 * time.Second
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	giveUp := time.After(patience)
-	for {
-		lock, err := openLock(filepath.Join(base, lockFile))
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return lock, err
-		}
-		select {
-		case <-tick.C:
-		case <-giveUp:
-			return nil, err
-		}
-	}
-}
-
-// openLock opens a file, making it if need be, and locks it. If another has the lock, the error
-// wraps EWOULDBLOCK.
-func openLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-	}
-	return f, nil
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return filelock.Wait(ctx, filepath.Join(base, lockFile), filelock.Exclusive)
 }
 
 // removeDir removes a host's directory and what it owns.

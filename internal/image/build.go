@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"seatrial/internal/filelock"
 	"seatrial/internal/image/debian"
 )
 
@@ -115,7 +116,7 @@ func exclusively(ctx context.Context, o Options, do func(work string) (string, e
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return "", err
 	}
-	lock, err := lockFile(ctx, filepath.Join(o.CacheDir, "build-"+o.Arch+".lock"))
+	lock, err := filelock.Wait(ctx, filepath.Join(o.CacheDir, "build-"+o.Arch+".lock"), filelock.Exclusive)
 	if err != nil {
 		return "", err
 	}

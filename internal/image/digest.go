@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"seatrial/internal/filelock"
 )
 
 const (
@@ -184,7 +186,7 @@ func editDigests(ctx context.Context, cacheDir string, edit func(*digests) (chan
 		return
 	}
 	path := filepath.Join(cacheDir, digestsFile)
-	lock, err := lockFile(ctx, path+".lock")
+	lock, err := filelock.Wait(ctx, path+".lock", filelock.Exclusive)
 	if err != nil {
 		return
 	}

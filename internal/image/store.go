@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"seatrial/internal/filelock"
 )
 
 const (
@@ -48,7 +50,7 @@ func openStore(ctx context.Context, cacheDir, source string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(ctx, filepath.Join(dir, storeLock))
+	lock, err := filelock.Wait(ctx, filepath.Join(dir, storeLock), filelock.Exclusive)
 	if err != nil {
 		return nil, err
 	}

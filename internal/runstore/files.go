@@ -8,9 +8,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"seatrial/harness/event"
+	"seatrial/internal/filelock"
 	"seatrial/internal/rollup"
 )
 
@@ -82,17 +82,13 @@ func replaceLink(target, link string) error {
 	return nil
 }
 
-// lock takes the lock of a stream. It is given up when the file is closed,
-// also by the death of the process.
+// lock takes the lock of a stream.
 func lock(file *os.File) error {
-	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err := filelock.Lock(file, filelock.Exclusive)
+	if errors.Is(err, filelock.ErrHeld) {
 		return fmt.Errorf("%w: %s", ErrLocked, file.Name())
 	}
-	if err != nil {
-		return fmt.Errorf("lock %s: %w", file.Name(), err)
-	}
-	return nil
+	return err
 }
 
 // syncDir makes the entries of a directory last.

@@ -9,8 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"seatrial/internal/filelock"
 	"seatrial/platforms"
 )
 
@@ -135,7 +134,7 @@ func (s Store) sweepLocks(dryRun bool) error {
 		if !ok {
 			continue
 		}
-		lock, err := s.tryLock(key, unix.LOCK_EX)
+		lock, err := filelock.Open(path, filelock.Exclusive)
 		if err != nil {
 			continue // it is in use
 		}
