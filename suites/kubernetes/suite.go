@@ -64,6 +64,12 @@ func basic() harness.Test {
 			Break:   `systemctl stop docker.socket docker; systemctl mask --runtime --quiet docker`,
 			Undo:    `systemctl unmask --runtime --quiet docker`,
 			Message: `docker\.service is masked`,
+		}, {
+			// Before the cluster is there, and in it.
+			Name:    "etcd-masked",
+			Break:   `systemctl stop etcd; systemctl mask --runtime --quiet etcd`,
+			Undo:    `systemctl unmask --runtime --quiet etcd; systemctl start etcd`,
+			Message: `etcd\.service is masked|the nodes are ready: not within`,
 		}},
 	}
 }
