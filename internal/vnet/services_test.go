@@ -126,6 +126,25 @@ func TestNoDefaultRoute(t *testing.T) {
 	}
 }
 
+// isRouterAdvert reports whether a frame tells of a router.
+func isRouterAdvert(frame []byte) bool {
+	h := header.IPv6(frame[14:])
+	return header.Ethernet(frame).Type() == header.IPv6ProtocolNumber && h.IsValid(len(h)) &&
+		h.TransportProtocol() == header.ICMPv6ProtocolNumber && header.ICMPv6(h.Payload()).Type() == header.ICMPv6RouterAdvert
+}
+
+// Who gets an address by DHCP hears of the router without asking for it.
+func TestRouterAdvertisementWithDHCP(t *testing.T) {
+	n := newNetwork(t, testConfig(t))
+	g := newBareGuest(t, n, "a")
+	discover, err := dhcpv4.NewDiscovery(g.MAC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	askDHCP(t, g, netip.IPv4Unspecified(), n.gw.ipv4, discover)
+	g.awaitFrame(t, isRouterAdvert)
+}
+
 func TestRouterAdvertisement(t *testing.T) {
 	n := newNetwork(t, testConfig(t))
 	g := newBareGuest(t, n, "a")
@@ -137,11 +156,7 @@ func TestRouterAdvertisement(t *testing.T) {
 	scratch.sendICMPv6(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 2}, linkLocal(g.MAC), netip.MustParseAddr("ff02::2"), ndpHops, solicit)
 	g.send(<-sink.out)
 
-	frame := g.awaitFrame(t, func(frame []byte) bool {
-		h := header.IPv6(frame[14:])
-		return header.Ethernet(frame).Type() == header.IPv6ProtocolNumber && h.IsValid(len(h)) &&
-			h.TransportProtocol() == header.ICMPv6ProtocolNumber && header.ICMPv6(h.Payload()).Type() == header.ICMPv6RouterAdvert
-	})
+	frame := g.awaitFrame(t, isRouterAdvert)
 	h := header.IPv6(frame[14:])
 	if from := fromAddress(h.SourceAddress()); from != linkLocal(n.gw.mac) || h.HopLimit() != 255 {
 		t.Errorf("from %s with %d hops", from, h.HopLimit())
