@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -137,7 +138,10 @@ func (r *run) selection(words []string) ([]harness.Selected, error) {
 	for _, word := range r.flags.broken {
 		b := harness.ParseBreakage(word)
 		breakages = append(breakages, b)
-		words = append(words, b.Test)
+		named := func(word string) bool { return word == b.Test || strings.HasPrefix(word, b.Test+"/") }
+		if !slices.ContainsFunc(words, named) {
+			words = append(words, b.Test)
+		}
 	}
 	catalogue, err := harness.Broken(r.catalogue(r.flags.sabotage), breakages)
 	if err != nil {
