@@ -62,6 +62,8 @@ func TestSlideRules(t *testing.T) {
 		{fails("PortSSH: no SSH server on 127.0.0.1:22: want a banner that begins with SSH-2.0-, got \"\""), only("Test Harness Oddities")},
 		{fails("the fixture https://10.77.0.1:443/config does not answer m0: exit status 7: curl: (7) Failed to connect to 10.77.0.1 port 443 after 605 ms: Couldn't connect to server"), only("Test Harness Oddities")},
 		{fails("docker: Error response from daemon: Get \"https://ghcr.io/v2/\": dial tcp: lookup ghcr.io on 10.77.0.1:53: server misbehaving"), only("Test Harness Oddities")},
+		{fails("docker: Error response from daemon: Get \"https://ghcr.io/v2/\": dial tcp: lookup ghcr.io: no such host."), only("Test Harness Oddities")},
+		{fails("pod client: dial tcp: lookup web on 10.96.0.10:53: server misbehaving"), unknown},
 		{fails("the machine is Permissive after a reboot, and is configured to be enforcing"), only("SELinux")},
 		{fails("runc create failed: write /proc/thread-self/attr/exec: invalid argument: unknown"), only("SELinux")},
 		{fails("string SCMP_ACT_SEATRIAL is not a valid action for seccomp"), only("seccomp")},
