@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"seatrial/internal/rollup"
@@ -142,12 +143,15 @@ func (p *printer) diagnostics(entries []entry) {
 				p.line("  " + e.key + ":")
 			}
 			for _, item := range v {
-				p.line("  - " + quote(item))
+				p.line("  - " + keyLike.ReplaceAllString(quote(item), `$1\x3a$2`))
 			}
 		}
 	}
 	p.line("  ...")
 }
+
+// keyLike is the start of a list's string that Perl's TAP::Parser takes for a key.
+var keyLike = regexp.MustCompile(`^("\S*\s*):(\s)`)
 
 func quote(text string) string {
 	var b strings.Builder
