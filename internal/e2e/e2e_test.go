@@ -145,6 +145,11 @@ func params(dir string, vars ...string) testscript.Params {
 			env.Defer(func() { os.RemoveAll(runtime) })
 			env.Setenv("XDG_RUNTIME_DIR", runtime)
 			env.Setenv("BIN", bin)
+			testdata, err := filepath.Abs("../../testdata")
+			if err != nil {
+				return err
+			}
+			env.Setenv("TESTDATA", testdata)
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			return nil
 		},
