@@ -40,7 +40,8 @@ func (m *Machine) Address() netip.Addr {
 	return as[0]
 }
 
-// ExitError says that a command ran and did not exit with status 0.
+// ExitError says that a command ran and did not exit with status 0. Its message
+// has the beginning of the command and what the command complained of.
 type ExitError struct {
 	Machine, Line string
 	Result        platforms.Result
@@ -51,11 +52,24 @@ func (e *ExitError) Error() string {
 	if len(out) == 0 {
 		out = bytes.TrimSpace(e.Result.Stdout)
 	}
-	msg := fmt.Sprintf("%s: %s: exit status %d", e.Machine, e.Line, e.Result.ExitCode)
+	msg := fmt.Sprintf("%s: %s: exit status %d", e.Machine, brief(e.Line), e.Result.ExitCode)
 	if len(out) > 0 {
 		msg += ": " + tail(string(out), 2048)
 	}
 	return msg
+}
+
+// brief is the beginning of a command line that is a script or long.
+func brief(line string) string {
+	const limit = 160
+	first, _, more := strings.Cut(line, "\n")
+	if len(first) > limit {
+		first, more = strings.ToValidUTF8(first[:limit], ""), true
+	}
+	if more {
+		first += "…"
+	}
+	return first
 }
 
 func tail(s string, n int) string {
@@ -172,7 +186,7 @@ func (t *T) WaitFor(ctx context.Context, what string, limit time.Duration, cond 
 // status 0; it returns its output.
 func (m *Machine) Expect(ctx context.Context, limit time.Duration, line string) string {
 	var out string
-	m.t.WaitFor(ctx, m.ID()+": "+line, limit, func(ctx context.Context) (err error) {
+	m.t.WaitFor(ctx, m.ID()+": "+brief(line), limit, func(ctx context.Context) (err error) {
 		out, err = m.Output(ctx, line)
 		return err
 	})

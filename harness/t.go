@@ -162,10 +162,14 @@ func (t *T) Save(name string, data []byte) {
 }
 
 // Check ends the test when err is not nil. An error of a platform keeps its
-// own class; any other is a failed assertion.
+// own class; any other is a failed assertion. A command that the message has
+// no room for is logged.
 func (t *T) Check(err error) {
 	if err == nil {
 		return
+	}
+	if exit, ok := errors.AsType[*ExitError](err); ok && brief(exit.Line) != exit.Line {
+		t.Logf("%s: %s", exit.Machine, exit.Line)
 	}
 	if isAssertion(err) {
 		t.Fatalf("%v", err)

@@ -68,6 +68,35 @@ func TestMachineAPI(t *testing.T) {
 	}
 }
 
+// A script does not hide what it complained of: the message has its beginning,
+// and the log all of it.
+func TestFailingScript(t *testing.T) {
+	const script = "true first\necho why\nexit 3"
+	for name, run := range map[string]func(context.Context, *T){
+		"must":    func(ctx context.Context, t *T) { t.Machine(0).Must(ctx, script) },
+		"awaited": func(ctx context.Context, t *T) { t.Machine(0).Expect(ctx, time.Second, script) },
+	} {
+		f, e := try(t, fake.Options{}, run)
+		if !strings.HasSuffix(f.Message, "m0: true first…: exit status 3: why") || strings.Contains(f.Message, "\n") {
+			t.Errorf("%s: the message is %q", name, f.Message)
+		}
+		if out := of[*event.Output](e); len(out) != 1 || out[0].Text != "m0: "+script {
+			t.Errorf("%s: logged %v", name, out)
+		}
+	}
+}
+
+func TestBrief(t *testing.T) {
+	long := strings.Repeat("é", 100)
+	for line, want := range map[string]string{
+		"true": "true", "true\n": "true…", "a\nb": "a…", long: long[:160] + "…", "x" + long: "x" + long[:158] + "…",
+	} {
+		if got := brief(line); got != want {
+			t.Errorf("%q becomes %q, want %q", line, got, want)
+		}
+	}
+}
+
 // TestFixture: a test serves its machines, and the listener is closed
 // before the cluster goes.
 func TestFixture(t *testing.T) {
