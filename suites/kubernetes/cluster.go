@@ -23,6 +23,7 @@ const (
 
 	pods         = "10.244.0.0/16" // of which flannel gives each machine a part
 	filesPort    = 8000
+	imagesPort   = 5001 // of Kubernetes' own images; what tests run comes from registry.Port
 	bin          = "/opt/seatrial/bin"
 	adminConfig  = "/etc/kubernetes/admin.conf"
 	configFile   = "/etc/kubernetes/seatrial.yaml"
@@ -57,10 +58,11 @@ func up(ctx context.Context, t *harness.T, machines int) *cluster {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	probeAt := t.Serve(ctx, registry.Port, probe)
+	c.image = probeAt + "/probe:latest"
 	if c.control.Status(ctx, harness.Root("test -e "+adminConfig)) != 0 {
-		c.start(ctx)
+		c.start(ctx, probeAt)
 	}
-	c.image = t.Serve(ctx, registry.Port, probe) + "/probe:latest"
 	c.api, err = newAPI(c.control.Download(ctx, adminConfig), c.control.Dial)
 	if err != nil {
 		t.Fatalf("%s: %s: %v", c.control.ID(), adminConfig, err)
@@ -85,21 +87,21 @@ func (c *cluster) nodes(ctx context.Context) ([]node, error) {
 	return nodes.Items, err
 }
 
-// start makes the cluster.
-func (c *cluster) start(ctx context.Context) {
+// start makes the cluster, which pulls the probe's image from a registry of its own.
+func (c *cluster) start(ctx context.Context, probeAt string) {
 	t := c.t
 	images, err := images(t.Arch(), t.File(hyperkube), t.File(coredns))
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	imagesAt := t.Serve(ctx, registry.Port, images)
+	imagesAt := t.Serve(ctx, imagesPort, images)
 	filesAt := t.Serve(ctx, filesPort, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, r.URL.Path, time.Time{}, bytes.NewReader(t.File(r.URL.Path[1:])))
 	}))
 	limit := int(t.Scale(startTime).Seconds())
 	c.control.MustRoot(ctx, etcdScript(c.control.Address().String(), t.Arch(), t.Scale(startTime)))
 	for _, m := range c.machines {
-		m.MustRoot(ctx, prepareScript(filesAt, imagesAt))
+		m.MustRoot(ctx, prepareScript(filesAt, imagesAt, probeAt))
 		m.MustRoot(ctx, fmt.Sprintf(flannelScript, limit, c.control.Address(), m.Address(), pods))
 	}
 	limits := timeouts(t.Scale(joinTime))

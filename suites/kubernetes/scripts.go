@@ -17,20 +17,23 @@ func etcdScript(address, arch string, limit time.Duration) string {
 	return flannelstore.Script(address, arch, limit, flannelstore.Config(pods, `{"Type": "vxlan"}`))
 }
 
-// prepareScript fetches the programs, and configures containerd and the kubelet's unit.
-func prepareScript(files, images string) string {
+// prepareScript fetches the programs, and configures containerd, for two registries without TLS, and
+// the kubelet's unit.
+func prepareScript(files, images, probes string) string {
 	return fmt.Sprintf(`set -e; mkdir -p %[1]s; cd %[1]s
 for file in hyperkube flanneld; do curl -sSf -o $file http://%[2]s/$file; chmod 0755 $file; done
 for name in kubeadm kubectl kubelet kube-proxy; do ln -sf hyperkube $name; done
 modprobe br_netfilter; modprobe overlay
 sysctl -qw net.ipv4.ip_forward=1 net.bridge.bridge-nf-call-iptables=1
 plugins=/opt/cni/bin; [ -x $plugins/bridge ] || plugins=/usr/lib/cni
-mkdir -p "/etc/containerd/certs.d/%[3]s"
-cat >"/etc/containerd/certs.d/%[3]s/hosts.toml" <<END
-server = "http://%[3]s"
-[host."http://%[3]s"]
+for registry in %[3]s %[4]s; do
+mkdir -p /etc/containerd/certs.d/$registry
+cat >/etc/containerd/certs.d/$registry/hosts.toml <<END
+server = "http://$registry"
+[host."http://$registry"]
   capabilities = ["pull", "resolve"]
 END
+done
 cat >/etc/containerd/seatrial.toml <<END
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
@@ -58,7 +61,7 @@ EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
 ExecStart=%[1]s/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS
 Restart=always
 END
-systemctl daemon-reload; systemctl restart containerd || { systemctl status containerd >&2; exit 1; }`, bin, files, images)
+systemctl daemon-reload; systemctl restart containerd || { systemctl status containerd >&2; exit 1; }`, bin, files, images, probes)
 }
 
 // flannelScript starts flanneld, and has the bridge plugin put pods into the
