@@ -44,7 +44,7 @@ func defaultProfile(ctx context.Context, t *harness.T) {
 	// Programs fall back to clone when clone3 seems not to be there; EPERM
 	// would break them.
 	if !strings.Contains(confined, `"clone3":"ENOSYS"`) {
-		t.Errorf("clone3 must seem not to be implemented: %s", confined)
+		t.Errorf("under the default seccomp profile clone3 must seem not to be implemented: %s", confined)
 	}
 }
 
@@ -74,9 +74,9 @@ func ownProfile(ctx context.Context, t *harness.T) {
 		t.Fatalf("the probe printed %q: %v", out, err)
 	}
 	if got["mkdir"] != "EXDEV" {
-		t.Errorf("mkdir ended with %q, want %q", got["mkdir"], "EXDEV")
+		t.Errorf("under a seccomp profile that denies it, mkdir ended with %q, want %q", got["mkdir"], "EXDEV")
 	}
 	if got["keyctl"] == "" || got["keyctl"] == "EPERM" {
-		t.Errorf("keyctl ended with %q under a profile that does not name it", got["keyctl"])
+		t.Errorf("keyctl ended with %q under a seccomp profile that does not name it", got["keyctl"])
 	}
 }

@@ -17,7 +17,7 @@ func selinux() harness.Test {
 		Needs:   harness.Needs{Image: needs("docker", "selinux"), Platform: fixtures()},
 		Run:     runSELinux,
 		Sabotage: []harness.Sabotage{
-			withRuntime(harness.Sabotage{Name: "label-dropped", Message: `the process has the label`}, `del(.process.selinuxLabel)`),
+			withRuntime(harness.Sabotage{Name: "label-dropped", Message: `the process has the SELinux label`}, `del(.process.selinuxLabel)`),
 		},
 	}
 }
@@ -44,7 +44,7 @@ func labelFaults(one, two string) []string {
 	for _, label := range []string{one, two} {
 		fields := strings.SplitN(label, ":", 4)
 		if len(fields) != 4 || !strings.Contains(fields[2], "container") && !strings.HasPrefix(fields[2], "svirt_lxc") || !strings.Contains(fields[3], ":c") {
-			faults = append(faults, fmt.Sprintf("the process has the label %q, want a container's type and two categories", label))
+			faults = append(faults, fmt.Sprintf("the process has the SELinux label %q, want a container's type and two categories", label))
 		}
 	}
 	if one == two {

@@ -83,7 +83,7 @@ func runDiscovery(ctx context.Context, t *harness.T) {
 	})
 	got := service.Members(token)
 	if slices.Sort(got); !slices.Equal(got, want) {
-		t.Fatalf("the members registered as %s, want %s", strings.Join(got, " "), strings.Join(want, " "))
+		t.Fatalf("etcd's members registered as %s, want %s", strings.Join(got, " "), strings.Join(want, " "))
 	}
 	waitUp(ctx, t, ms)
 	for i, m := range ms {

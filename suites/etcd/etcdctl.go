@@ -49,7 +49,7 @@ func runEtcdctlV3(ctx context.Context, t *harness.T) {
 	}
 	// A new store is at revision 1, and each write is one more.
 	if status.Revision != 2 || status.TotalSize == 0 {
-		t.Errorf("the snapshot of a store with one write says: %s", out)
+		t.Errorf("etcdctl: the snapshot of a store with one write says: %s", out)
 	}
 
 	m.etcdctl(ctx, "put", "seatrial/key", "lost")
@@ -66,6 +66,6 @@ func runEtcdctlV3(ctx context.Context, t *harness.T) {
 // wantValue compares the value of a key; an empty one means that there is none.
 func wantValue(ctx context.Context, t *harness.T, m member, key, want string) {
 	if got := m.etcdctl(ctx, "get", "--print-value-only", key); got != want {
-		t.Errorf("%s of %s is %q, want %q", key, m.ID(), got, want)
+		t.Errorf("etcd's key %s on %s is %q, want %q", key, m.ID(), got, want)
 	}
 }

@@ -152,7 +152,7 @@ func (w *workload) leader(ctx context.Context) int {
 		}
 		found = slices.Index(ids, leaders[0])
 		if found < 0 || len(slices.Compact(leaders)) != 1 {
-			return fmt.Errorf("the members know the leaders %v", leaders)
+			return fmt.Errorf("etcd's members know the leaders %v", leaders)
 		}
 		return nil
 	})
@@ -176,7 +176,7 @@ func (w *workload) judge(ctx context.Context, i int) {
 			return err
 		})
 		if !slices.Equal(logs[j], logs[0]) {
-			w.t.Errorf("after partition %d %s and %s hold different logs, of %d and %d versions",
+			w.t.Errorf("after partition %d etcd on %s and on %s holds different logs, of %d and %d versions",
 				i, w.clients[0].name, c.name, len(logs[0]), len(logs[j]))
 		}
 	}
@@ -185,7 +185,7 @@ func (w *workload) judge(ctx context.Context, i int) {
 		faults = append(faults[:maxFaults], fmt.Sprintf("and %d more", n-maxFaults))
 	}
 	if len(faults) > 0 {
-		w.t.Errorf("after partition %d: %s", i, strings.Join(faults, "\n"))
+		w.t.Errorf("etcd after partition %d: %s", i, strings.Join(faults, "\n"))
 	}
 }
 

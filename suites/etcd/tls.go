@@ -91,7 +91,7 @@ func (m member) strangers(ctx context.Context, t *harness.T, other member) {
 			int(t.Scale(time.Second)/time.Second)+1, caFile, args, scheme, other.Address(), clientPort)))
 	}
 	if status := curl("https", "--cert "+certFile+" --key "+keyFile); status != 0 {
-		t.Errorf("%s refuses a client with a certificate: curl exits with %d", other.ID(), status)
+		t.Errorf("etcd on %s refuses a client with a certificate: curl exits with %d", other.ID(), status)
 	}
 	for _, stranger := range []struct{ what, scheme, args string }{
 		{"without a certificate", "https", ""},
@@ -99,7 +99,7 @@ func (m member) strangers(ctx context.Context, t *harness.T, other member) {
 		{"without TLS", "http", "-f"},
 	} {
 		if curl(stranger.scheme, stranger.args) == 0 {
-			t.Errorf("%s serves a client %s", other.ID(), stranger.what)
+			t.Errorf("etcd on %s serves a client %s", other.ID(), stranger.what)
 		}
 	}
 }

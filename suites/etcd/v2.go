@@ -41,10 +41,10 @@ systemctl stop etcd && rm -rf %[3]s && mv %[2]s %[3]s && chown -R --reference=/v
 	m.MustRoot(ctx, restartScript(config.with(settings{"FORCE_NEW_CLUSTER": "true"})))
 	waitUp(ctx, t, ms)
 	if got := m.MustRoot(ctx, "ETCDCTL_API=2 etcdctl get /seatrial"); got != kept {
-		t.Errorf("/seatrial is %q after the restore, want %q", got, kept)
+		t.Errorf("etcd's key /seatrial is %q after the restore, want %q", got, kept)
 	}
 	out := m.MustRoot(ctx, "ETCDCTL_API=2 etcdctl ls /")
 	if want := "/seatrial"; out != want {
-		t.Errorf("after the restore the keys are %q, want %q", out, want)
+		t.Errorf("after the restore etcd's keys are %q, want %q", out, want)
 	}
 }

@@ -72,7 +72,7 @@ func runEnforce(ctx context.Context, t *harness.T) {
 	began := m.Must(ctx, "getenforce")
 	for _, mode := range []string{"Permissive", "Enforcing", began} {
 		if got := m.MustRoot(ctx, "setenforce "+mode+" && getenforce"); got != mode {
-			t.Errorf("after setenforce %s the machine is %s", mode, got)
+			t.Errorf("SELinux: after setenforce %s the machine is %s", mode, got)
 		}
 	}
 	if got := m.MustRoot(ctx, modeScript); got != "SELINUX=enforcing" {
@@ -189,14 +189,14 @@ func runBoolean(ctx context.Context, t *harness.T) {
 	m.MustRoot(ctx, "setsebool "+now+" "+opposite(nowWas)+" && setsebool -P "+good+" "+opposite(goodWas))
 	for name, want := range map[string]string{now: opposite(nowWas), good: opposite(goodWas)} {
 		if got := get(name); got != want {
-			t.Errorf("%s was set to %s and is %s", name, want, got)
+			t.Errorf("the SELinux boolean %s was set to %s and is %s", name, want, got)
 		}
 	}
 	m.Reboot(ctx)
 	if got := get(now); got != nowWas {
-		t.Errorf("%s is %s after a reboot, and was %s before it was set for now", now, got, nowWas)
+		t.Errorf("the SELinux boolean %s is %s after a reboot, and was %s before it was set for now", now, got, nowWas)
 	}
 	if got := get(good); got != opposite(goodWas) {
-		t.Errorf("%s is %s after a reboot, and was set to %s for good", good, got, opposite(goodWas))
+		t.Errorf("the SELinux boolean %s is %s after a reboot, and was set to %s for good", good, got, opposite(goodWas))
 	}
 }

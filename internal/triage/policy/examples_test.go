@@ -71,6 +71,7 @@ func TestSlideRules(t *testing.T) {
 		{fails("Ignition wrote \"updated\\n\" into /var/resource/original, want \"original\\n\""), unknown},
 		{fails("getenforce is \"Permissive\", want \"Enforcing\""), only("SELinux")},
 		{fails("the process has the label \"unlabeled_t\""), only("SELinux")},
+		{fails("the process has the label \"system_u:system_r:initrc_t:s0\", want a container's type and two categories"), only("SELinux")},
 		{triage.Failure{Class: event.Assertion, Message: "exec /bin/sh: permission denied", Console: "audit: avc:  denied  { execute } for pid=7 permissive=0"}, only("SELinux")},
 		{triage.Failure{Class: event.Assertion, Message: "it is slow", Console: "audit: avc:  denied  { execute } for pid=7 permissive=0"}, unknown},
 		{fails("seccomp profile is \"unconfined\", want \"builtin\""), only("seccomp")},

@@ -89,7 +89,7 @@ func ProfileFaults(denied []string, withProfile, without string) []string {
 		case confined[name] == "" || free[name] == "":
 			bad("the probe did not try %s", name)
 		case confined[name] != "EPERM":
-			bad("%s (%s without a profile) is not denied: it ended with %s", name, free[name], confined[name])
+			bad("%s (%s without a profile) is not denied by seccomp: it ended with %s", name, free[name], confined[name])
 		case free[name] == "EPERM":
 			bad("%s is denied without a profile, too", name)
 		}
