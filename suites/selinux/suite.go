@@ -57,14 +57,15 @@ systemctl enable -q seatrial-permissive`,
 				Break: `cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
 				// The reboot has unmounted it.
 				Undo:    `true`,
-				Message: `SELINUX=permissive|has another content`,
+				Message: `after a reboot, /etc/selinux/config has another content`,
 			},
 		},
 	}
 }
 
-// modeScript sets the configured mode, and is done when the disk has it.
-const modeScript = `sed -i 's/^SELINUX=.*/SELINUX=enforcing/' ` + config + ` && sync -f ` + config + ` && grep '^SELINUX=' ` + config
+// modeScript sets the configured mode, and is done when the disk has it. It writes into the file,
+// since what is mounted there cannot be replaced.
+const modeScript = `new=$(sed 's/^SELINUX=.*/SELINUX=enforcing/' ` + config + `) && echo "$new" >` + config + ` && sync -f ` + config + ` && grep '^SELINUX=' ` + config
 
 func runEnforce(ctx context.Context, t *harness.T) {
 	m := t.Machine(0)
