@@ -54,7 +54,8 @@ systemctl enable -q seatrial-permissive`,
 			},
 			{
 				Name:  "config-not-kept",
-				Break: `cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
+				Break: `sed -i 's/^SELINUX=.*/SELINUX=permissive/' ` + config + `
+cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
 				// The reboot has unmounted it.
 				Undo:    `true`,
 				Message: `after a reboot, /etc/selinux/config has another content`,
