@@ -53,7 +53,7 @@ systemctl enable -q seatrial-permissive`,
 				Message: `the machine is Permissive after a reboot, and is configured to be enforcing`,
 			},
 			{
-				Name:  "config-not-kept",
+				Name: "config-not-kept",
 				Break: `sed -i 's/^SELINUX=.*/SELINUX=permissive/' ` + config + `
 cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
 				// The reboot has unmounted it.
