@@ -1,7 +1,6 @@
 package clusterhost
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"seatrial/internal/filelock"
+	"golang.org/x/sys/unix"
 )
 
 // Files in the directory of a host.
@@ -75,7 +74,7 @@ func makeDir(base string) (dir string, lock *os.File, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", nil, err
 	}
-	lock, err = filelock.Open(filepath.Join(dir, lockFile), filelock.Exclusive)
+	lock, err = openLock(filepath.Join(dir, lockFile))
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -84,9 +83,34 @@ func makeDir(base string) (dir string, lock *os.File, err error) {
 
 // lockBase locks the directory of all hosts. Others hold the lock for a moment only.
 func lockBase(base string) (*os.File, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	return filelock.Wait(ctx, filepath.Join(base, lockFile), filelock.Exclusive)
+	const patience = 30 * time.Second
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	giveUp := time.After(patience)
+	for {
+		lock, err := openLock(filepath.Join(base, lockFile))
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return lock, err
+		}
+		select {
+		case <-tick.C:
+		case <-giveUp:
+			return nil, err
+		}
+	}
+}
+
+// openLock opens a file, making it if need be, and locks it. If another has the lock, the error
+// wraps EWOULDBLOCK.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
 }
 
 // removeDir removes a host's directory and what it owns.

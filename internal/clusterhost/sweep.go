@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"seatrial/internal/filelock"
+	"golang.org/x/sys/unix"
+
 	"seatrial/platforms"
 )
 
@@ -61,8 +62,8 @@ func reap(dir string, dryRun bool) ([]platforms.Removed, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // its host has removed it just now
 	}
-	lock, err := filelock.Open(filepath.Join(dir, lockFile), filelock.Exclusive)
-	if errors.Is(err, filelock.ErrHeld) || errors.Is(err, fs.ErrNotExist) {
+	lock, err := openLock(filepath.Join(dir, lockFile))
+	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {

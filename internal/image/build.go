@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"seatrial/internal/filelock"
 	"seatrial/internal/image/debian"
 )
 
@@ -116,7 +115,7 @@ func exclusively(ctx context.Context, o Options, do func(work string) (string, e
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return "", err
 	}
-	lock, err := filelock.Wait(ctx, filepath.Join(o.CacheDir, "build-"+o.Arch+".lock"), filelock.Exclusive)
+	lock, err := lockFile(ctx, filepath.Join(o.CacheDir, "build-"+o.Arch+".lock"))
 	if err != nil {
 		return "", err
 	}

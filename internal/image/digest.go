@@ -13,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"seatrial/internal/filelock"
 )
 
 const (
@@ -186,7 +184,7 @@ func editDigests(ctx context.Context, cacheDir string, edit func(*digests) (chan
 		return
 	}
 	path := filepath.Join(cacheDir, digestsFile)
-	lock, err := filelock.Wait(ctx, path+".lock", filelock.Exclusive)
+	lock, err := lockFile(ctx, path+".lock")
 	if err != nil {
 		return
 	}

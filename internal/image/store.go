@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"seatrial/internal/filelock"
 )
 
 const (
@@ -50,7 +48,7 @@ func openStore(ctx context.Context, cacheDir, source string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	lock, err := filelock.Wait(ctx, filepath.Join(dir, storeLock), filelock.Exclusive)
+	lock, err := lockFile(ctx, filepath.Join(dir, storeLock))
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"seatrial/harness/event"
-	"seatrial/internal/filelock"
 	"seatrial/internal/rollup"
 )
 
@@ -82,13 +82,17 @@ func replaceLink(target, link string) error {
 	return nil
 }
 
-// lock takes the lock of a stream.
+// lock takes the lock of a stream. It is given up when the file is closed,
+// also by the death of the process.
 func lock(file *os.File) error {
-	err := filelock.Lock(file, filelock.Exclusive)
-	if errors.Is(err, filelock.ErrHeld) {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return fmt.Errorf("%w: %s", ErrLocked, file.Name())
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", file.Name(), err)
+	}
+	return nil
 }
 
 // syncDir makes the entries of a directory last.

@@ -9,7 +9,8 @@ import (
 	"syscall"
 	"time"
 
-	"seatrial/internal/filelock"
+	"golang.org/x/sys/unix"
+
 	"seatrial/platforms"
 )
 
@@ -134,7 +135,7 @@ func (s Store) sweepLocks(dryRun bool) error {
 		if !ok {
 			continue
 		}
-		lock, err := filelock.Open(path, filelock.Exclusive)
+		lock, err := s.tryLock(key, unix.LOCK_EX)
 		if err != nil {
 			continue // it is in use
 		}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"seatrial/internal/filelock"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -70,7 +70,7 @@ func (s Store) Use(ctx context.Context, key string, facts any) (*Lease, error) {
 	if !s.Has(key) {
 		return nil, ErrNone // and no lock file is made for it
 	}
-	lock, err := filelock.Wait(ctx, s.lockPath(key), filelock.Shared)
+	lock, err := s.lock(ctx, key, unix.LOCK_SH)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s Store) Make(ctx context.Context, key, title string, fill func(ctx contex
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return err
 	}
-	lock, err := filelock.Wait(ctx, s.lockPath(key), filelock.Exclusive)
+	lock, err := s.lock(ctx, key, unix.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -187,8 +187,8 @@ func (s Store) evict(key string) error {
 
 // drop removes a template with its lock file, unless it is in use.
 func (s Store) drop(e Entry, dryRun bool) (bool, error) {
-	lock, err := filelock.Open(s.lockPath(e.Key), filelock.Exclusive)
-	if errors.Is(err, filelock.ErrHeld) {
+	lock, err := s.tryLock(e.Key, unix.LOCK_EX)
+	if errors.Is(err, unix.EWOULDBLOCK) {
 		return false, nil
 	}
 	if err != nil {
@@ -214,7 +214,49 @@ var validKey = regexp.MustCompile(`^[0-9a-f]{16,64}$`)
 
 func (s Store) path(key string) string { return filepath.Join(s.Dir, key) }
 
-func (s Store) lockPath(key string) string { return s.path(key) + lockSuffix }
+// lockPoll is how often a lock that another holds is tried.
+const lockPoll = 50 * time.Millisecond
+
+// lock takes the lock of a key.
+func (s Store) lock(ctx context.Context, key string, how int) (*os.File, error) {
+	tick := time.NewTicker(lockPoll)
+	defer tick.Stop()
+	for {
+		f, err := s.tryLock(key, how)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return f, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for template %s: %w", key, context.Cause(ctx))
+		}
+	}
+}
+
+// tryLock takes the lock if it is free; else the error wraps EWOULDBLOCK.
+func (s Store) tryLock(key string, how int) (*os.File, error) {
+	path := s.path(key) + lockSuffix
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	// Who held it before may have removed the file.
+	held, err := f.Stat()
+	if err == nil {
+		var there fs.FileInfo
+		if there, err = os.Stat(path); err == nil && os.SameFile(held, there) {
+			return f, nil
+		}
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = unix.EWOULDBLOCK // it is another file now
+	}
+	return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+}
 
 // keyOf returns the key that a name in the store belongs to.
 func keyOf(name string) (key string, ok bool) {
