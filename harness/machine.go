@@ -62,11 +62,11 @@ func (e *ExitError) Error() string {
 // brief is the beginning of a command line that is a script or long.
 func brief(line string) string {
 	const limit = 160
-	first, _, more := strings.Cut(line, "\n")
+	first := firstLine(line)
 	if len(first) > limit {
-		first, more = strings.ToValidUTF8(first[:limit], ""), true
+		first = strings.ToValidUTF8(first[:limit], "")
 	}
-	if more {
+	if first != line {
 		first += "…"
 	}
 	return first

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"seatrial/suites"
@@ -17,11 +18,7 @@ func TestSelectionOfBroken(t *testing.T) {
 		"docker.base/docker-info": "[docker.base [docker-info]]",
 		"cl.users.shells":         "[cl.users.shells [] docker.base []]",
 	} {
-		var patterns []string
-		if words != "" {
-			patterns = []string{words}
-		}
-		selected, err := r.selection(patterns)
+		selected, err := r.selection(strings.Fields(words))
 		if err != nil {
 			t.Fatal(err)
 		}
