@@ -24,6 +24,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"seatrial/internal/cli"
 	"seatrial/internal/rollup"
 )
 
@@ -31,6 +32,9 @@ var guests = flag.String("guests", "", "boot real guests: short or all")
 
 // bin is where TestMain builds the program.
 var bin string
+
+// The program is built of these sources, so that a cached result must be of them, too.
+var _ = cli.Main
 
 func TestMain(m *testing.M) {
 	flag.Parse()
