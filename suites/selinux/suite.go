@@ -53,9 +53,8 @@ systemctl enable -q seatrial-permissive`,
 				Message: `the machine is Permissive after a reboot, and is configured to be enforcing`,
 			},
 			{
-				Name: "config-not-kept",
-				Break: `sed -i 's/^SELINUX=.*/SELINUX=permissive/' ` + config + `
-cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
+				Name:  "config-not-kept",
+				Break: modeScript("permissive") + ` && cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
 				// The reboot has unmounted it.
 				Undo:    `true`,
 				Message: `after a reboot, /etc/selinux/config has another content`,
@@ -66,7 +65,9 @@ cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + 
 
 // modeScript sets the configured mode, and is done when the disk has it. It writes into the file,
 // since what is mounted there cannot be replaced.
-const modeScript = `new=$(sed 's/^SELINUX=.*/SELINUX=enforcing/' ` + config + `) && echo "$new" >` + config + ` && sync -f ` + config + ` && grep '^SELINUX=' ` + config
+func modeScript(mode string) string {
+	return `new=$(sed 's/^SELINUX=.*/SELINUX=` + mode + `/' ` + config + `) && echo "$new" >` + config + ` && sync -f ` + config + ` && grep '^SELINUX=' ` + config
+}
 
 func runEnforce(ctx context.Context, t *harness.T) {
 	m := t.Machine(0)
@@ -77,7 +78,7 @@ func runEnforce(ctx context.Context, t *harness.T) {
 			t.Errorf("SELinux: after setenforce %s the machine is %s", mode, got)
 		}
 	}
-	if got := m.MustRoot(ctx, modeScript); got != "SELINUX=enforcing" {
+	if got := m.MustRoot(ctx, modeScript("enforcing")); got != "SELINUX=enforcing" {
 		t.Fatalf("%s says %q", config, got)
 	}
 	m.Reboot(ctx)
