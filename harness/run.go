@@ -190,9 +190,9 @@ func (r *runner) finish(c *cell, out outcome) {
 	case len(c.pack) > 0:
 		done.Reproduce = r.opts.Reproduce(c.pack...)
 	}
+	r.account(out) // first: whoever sees the event may rely on its being counted
 	r.emit(done)
 	r.settle()
-	r.account(out)
 }
 
 // settle counts a cell that is done with.

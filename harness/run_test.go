@@ -81,22 +81,34 @@ func TestRetryBudget(t *testing.T) {
 	})
 }
 
-// TestMassacre: when everything fails, nothing is tried again.
+// TestMassacre: once so many tests have failed, nothing is tried again. A test
+// may have been tried again just before that, so the order of the events says
+// which could not.
 func TestMassacre(t *testing.T) {
 	e := newEngine(t, fake.Options{})
-	e.Retries, e.Budget = 1, schedule.NewBudget(schedule.Cost{MemoryMiB: 1, CPUs: 1}, 1)
-	const n = massacreCutoff + 5
+	e.Retries, e.Budget = 1, one()
 	var tests []Test
-	for i := range n {
+	for i := range 3 * massacreCutoff {
 		tests = append(tests, named(fmt.Sprintf("t%02d", i), fails))
 	}
 	e.run(t.Context(), t, tests...)
-	retried := 0
-	for _, f := range of[*event.TestFinished](e) {
-		retried += f.Attempts - 1
+	failed, retried, late := 0, 0, map[string]bool{}
+	for _, body := range e.events {
+		switch b := body.(type) {
+		case *event.AttemptFinished:
+			if b.N == 1 && failed >= massacreCutoff {
+				late[b.Cell.Test] = true
+			}
+		case *event.TestFinished:
+			failed++
+			retried += b.Attempts - 1
+			if late[b.Cell.Test] && b.Attempts > 1 {
+				t.Errorf("%s was tried again after %d failures", b.Cell.Test, massacreCutoff)
+			}
+		}
 	}
-	if retried != massacreCutoff {
-		t.Errorf("%d of %d failures were tried again, want %d", retried, n, massacreCutoff)
+	if failed != len(tests) || retried < massacreCutoff || len(late) == 0 {
+		t.Errorf("%d failed, %d of them were tried again, %d ended too late for that", failed, retried, len(late))
 	}
 }
 
