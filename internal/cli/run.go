@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -136,16 +135,25 @@ func (r *run) selection(words []string) ([]harness.Selected, error) {
 	}
 	var breakages []harness.Breakage
 	for _, word := range r.flags.broken {
-		b := harness.ParseBreakage(word)
-		breakages = append(breakages, b)
-		named := func(word string) bool { return word == b.Test || strings.HasPrefix(word, b.Test+"/") }
-		if !slices.ContainsFunc(words, named) {
-			words = append(words, b.Test)
-		}
+		breakages = append(breakages, harness.ParseBreakage(word))
 	}
 	catalogue, err := harness.Broken(r.catalogue(r.flags.sabotage), breakages)
 	if err != nil {
 		return nil, usage(fmt.Errorf("--break: %w", err))
+	}
+	if len(breakages) == 0 {
+		return selectTests(catalogue, words)
+	}
+	var selected []harness.Selected
+	if len(words) > 0 {
+		if selected, err = selectTests(catalogue, words); err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range breakages {
+		if !slices.ContainsFunc(selected, func(s harness.Selected) bool { return s.Test.Name == b.Test }) {
+			words = append(words, b.Test)
+		}
 	}
 	return selectTests(catalogue, words)
 }

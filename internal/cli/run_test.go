@@ -16,6 +16,8 @@ func TestSelectionOfBroken(t *testing.T) {
 		"":                        "[docker.base []]",
 		"docker.base":             "[docker.base []]",
 		"docker.base/docker-info": "[docker.base [docker-info]]",
+		"docker.b*/docker-info":   "[docker.base [docker-info]]",
+		"*/published":             "[docker.base [] docker.network-openbsd-nc [published]]",
 		"cl.users.shells":         "[cl.users.shells [] docker.base []]",
 	} {
 		selected, err := r.selection(strings.Fields(words))
