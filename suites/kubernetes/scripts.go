@@ -68,7 +68,7 @@ systemctl daemon-reload; systemctl restart containerd || { systemctl status cont
 // machine's part of the overlay. What leaves the overlay leaves as the machine.
 const flannelScript = `set -e
 systemd-run --quiet --unit=seatrial-flanneld --property=Type=notify --property=TimeoutStartSec=%d ` +
-	bin + `/flanneld -etcd-endpoints http://%s:2379 -iface %s -subnet-file /run/flannel/subnet.env || { journalctl -u seatrial-flanneld -n 15 -o cat --no-pager >&2; exit 1; }
+	bin + `/flanneld -etcd-endpoints http://%s:2379 -iface %s -subnet-file /run/flannel/subnet.env || { journalctl _SYSTEMD_UNIT=seatrial-flanneld.service -n 1 -o cat --no-pager >&2; exit 1; }
 . /run/flannel/subnet.env # whose subnet is the gateway's address in it
 subnet=${FLANNEL_SUBNET%%.*}.0/${FLANNEL_SUBNET#*/}
 iptables -t nat -A POSTROUTING -s %[4]s ! -d %[4]s -j MASQUERADE
