@@ -83,7 +83,8 @@ func ParseBreakage(word string) Breakage {
 // Broken returns the catalogue with those tests changed that are to run on broken
 // guests: under their own names they break the guest before the part that must
 // notice runs, and nothing is mended. So their failures look in reports as those
-// of a broken image do.
+// of a broken image do. A breakage that names its architecture runs there also where
+// the test has no meaning, which is how a porter sees what that looks like.
 func Broken(suites []Suite, breakages []Breakage) ([]Suite, error) {
 	var known []string
 	done := map[Breakage]bool{}
@@ -115,6 +116,9 @@ func Broken(suites []Suite, breakages []Breakage) ([]Suite, error) {
 // brokenBy is the test on a guest that is broken.
 func (t Test) brokenBy(s Sabotage, arch string) Test {
 	t.NonExclusive = false
+	if arch != "" && len(t.Needs.Archs) > 0 {
+		t.Needs.Archs = append(slices.Clone(t.Needs.Archs), arch)
+	}
 	after := func(run func(context.Context, *T)) func(context.Context, *T) {
 		return func(ctx context.Context, t *T) {
 			if arch == "" || arch == t.Arch() {

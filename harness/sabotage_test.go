@@ -148,7 +148,9 @@ func TestBroken(t *testing.T) {
 		}
 	})
 	client.Sabotage = []Sabotage{served}
-	catalogue := []Suite{{Name: "s", Tests: []Test{motd(changed), client}}}
+	elsewhere := named("elsewhere", fails)
+	elsewhere.Sabotage, elsewhere.Needs.Archs, elsewhere.Needs.Why = []Sabotage{served}, []string{"arm64"}, "amd64 has none"
+	catalogue := []Suite{{Name: "s", Tests: []Test{motd(changed), client, elsewhere}}}
 	for _, tt := range []struct {
 		word, test, message string // as the test fails; "" if it passes
 	}{
@@ -157,6 +159,7 @@ func TestBroken(t *testing.T) {
 		{"client/served", "client", "it is served something else"},
 		{"amd64=client/served", "client", "it is served something else"},
 		{"arm64=client/served", "client", ""},
+		{"amd64=elsewhere/served", "elsewhere", "one is not two"},
 	} {
 		broken, err := Broken(catalogue, []Breakage{ParseBreakage(tt.word)})
 		if err != nil {
@@ -171,6 +174,15 @@ func TestBroken(t *testing.T) {
 		if f := e.finished(tt.test); f.Outcome != want || !strings.Contains(f.Message, tt.message) {
 			t.Errorf("%s: %s ended as %s: %s", tt.word, tt.test, f.Outcome, f.Message)
 		}
+	}
+	everywhere, err := Broken(catalogue, []Breakage{ParseBreakage("elsewhere/served")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, fake.Options{})
+	e.run(t.Context(), t, everywhere[0].Tests...)
+	if f := e.finished("elsewhere"); f.Outcome != event.Skip {
+		t.Errorf("a test that has no meaning on amd64 ended as %s, and nobody asked for it there", f.Outcome)
 	}
 	if _, err := Broken(catalogue, []Breakage{{Test: "motd", Sabotage: "change"}, {Test: "x"}}); err == nil ||
 		!strings.Contains(err.Error(), "did you mean motd/changed?") || !strings.Contains(err.Error(), "x/ is no sabotage; `seatrial list --sabotage`") {

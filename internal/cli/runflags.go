@@ -162,7 +162,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.capture, "pcap", false, "keep packet captures beside the artifacts")
 	fs.StringToStringVar(&f.files, "file", nil, "file that tests take to their guests, as NAME-ARCH=PATH, instead of what make fixtures built; repeatable")
 	fs.BoolVar(&f.sabotage, "sabotage", false, "run the twins that prove that the tests can fail")
-	fs.StringSliceVar(&f.broken, "break", nil, "run a test on a guest that one of its sabotages breaks, as TEST/SABOTAGE or ARCH=TEST/SABOTAGE, to see what its failure looks like; not kept in the history; repeatable")
+	fs.StringSliceVar(&f.broken, "break", nil, "run a test on a guest that one of its sabotages breaks, as TEST/SABOTAGE or ARCH=TEST/SABOTAGE (also where the test leaves ARCH out), to see what its failure looks like; not kept in the history; repeatable")
 }
 
 func (f *runFlags) check() error {
