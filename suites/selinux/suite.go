@@ -142,12 +142,13 @@ func boolean() harness.Test {
 			Break: `cat >/etc/systemd/system/seatrial-boolean.service <<'END'
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'for b in container_use_nfs virt_use_nfs allow_ypbind; do setsebool $$b 1 && exit; done'
+ExecStart=/bin/sh -c 'for b in ` + strings.Join(forNow(), " ") + `; do setsebool $$b 1 && exit; done'
 [Install]
 WantedBy=multi-user.target
 END
 systemctl enable -q seatrial-boolean`,
-			Undo:    `systemctl disable -q seatrial-boolean; rm /etc/systemd/system/seatrial-boolean.service`,
+			Undo: `systemctl disable -q seatrial-boolean; rm /etc/systemd/system/seatrial-boolean.service
+for b in ` + strings.Join(forNow(), " ") + `; do setsebool $b 0 && exit; done`,
 			Message: `is on after a reboot, and was off before it was set for now`,
 		}},
 	}
