@@ -14,7 +14,7 @@ import (
 const (
 	machines = 3
 	program  = "flanneld"
-	unit     = "seatrial-flanneld"
+	unit     = flannelstore.Unit
 
 	overlay = "10.99.0.0/16"
 )
@@ -63,13 +63,11 @@ nft delete table inet seatrial 2>/dev/null; rm -rf /run/flannel /var/lib/etcd/se
 }
 
 // start runs flanneld, gives the namespace an address of the machine's subnet,
-// and begins to count. Where flanneld fails, what it said last says why.
+// and begins to count.
 func (n *node) start(ctx context.Context, t *harness.T, b backend, etcd node, binary []byte) {
 	const path = "/var/lib/seatrial/" + program
 	n.Upload(ctx, path, 0o755, binary)
-	n.MustRoot(ctx, fmt.Sprintf("systemd-run --quiet --unit=%s --property=Type=notify --property=TimeoutStartSec=%d "+
-		"%s -etcd-endpoints http://%s:2379 -iface %s -subnet-file /run/flannel/subnet.env || { journalctl _SYSTEMD_UNIT=%[1]s.service -n 1 -o cat --no-pager >&2; exit 1; }",
-		unit, int(t.Scale(startTime).Seconds()), path, etcd.Address(), n.Address()))
+	n.MustRoot(ctx, flannelstore.Daemon(path, etcd.Address().String(), n.Address().String(), t.Scale(startTime)))
 	out := n.MustRoot(ctx, fmt.Sprintf(namespaceScript, n.Address(), b.packets, overlay))
 	addr, mtu, _ := strings.Cut(strings.TrimSpace(out), " ")
 	size, err := strconv.Atoi(mtu)

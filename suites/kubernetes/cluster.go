@@ -98,11 +98,10 @@ func (c *cluster) start(ctx context.Context, probeAt string) {
 	filesAt := t.Serve(ctx, filesPort, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, r.URL.Path, time.Time{}, bytes.NewReader(t.File(r.URL.Path[1:])))
 	}))
-	limit := int(t.Scale(startTime).Seconds())
 	c.control.MustRoot(ctx, etcdScript(c.control.Address().String(), t.Arch(), t.Scale(startTime)))
 	for _, m := range c.machines {
 		m.MustRoot(ctx, prepareScript(filesAt, imagesAt, probeAt))
-		m.MustRoot(ctx, fmt.Sprintf(flannelScript, limit, c.control.Address(), m.Address(), pods))
+		m.MustRoot(ctx, flannelScript(c.control.Address().String(), m.Address().String(), t.Scale(startTime)))
 	}
 	limits := timeouts(t.Scale(joinTime))
 	taint := ""

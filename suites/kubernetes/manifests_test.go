@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 	for name, script := range map[string]string{
 		"etcd":    etcdScript("192.0.2.2", "arm64", 30*time.Second),
 		"prepare": prepareScript("192.0.2.1:8000", "192.0.2.1:5001", "192.0.2.1:5000"),
-		"flannel": fmt.Sprintf(flannelScript, 30, "192.0.2.2", "192.0.2.3", pods),
+		"flannel": flannelScript("192.0.2.2", "192.0.2.3", 30*time.Second),
 		"proxy":   fmt.Sprintf(proxyScript, "m1"),
 	} {
 		cmd := exec.Command("sh", "-n")

@@ -66,12 +66,15 @@ systemctl daemon-reload; systemctl restart containerd || { systemctl status cont
 
 // flannelScript starts flanneld, and has the bridge plugin put pods into the
 // machine's part of the overlay. What leaves the overlay leaves as the machine.
-const flannelScript = `set -e
-systemd-run --quiet --unit=seatrial-flanneld --property=Type=notify --property=TimeoutStartSec=%d ` +
-	bin + `/flanneld -etcd-endpoints http://%s:2379 -iface %s -subnet-file /run/flannel/subnet.env || { journalctl _SYSTEMD_UNIT=seatrial-flanneld.service -n 1 -o cat --no-pager >&2; exit 1; }
+func flannelScript(etcd, address string, limit time.Duration) string {
+	return fmt.Sprintf(podsScript, flannelstore.Daemon(bin+"/flanneld", etcd, address, limit), pods)
+}
+
+const podsScript = `set -e
+%s
 . /run/flannel/subnet.env # whose subnet is the gateway's address in it
 subnet=${FLANNEL_SUBNET%%.*}.0/${FLANNEL_SUBNET#*/}
-iptables -t nat -A POSTROUTING -s %[4]s ! -d %[4]s -j MASQUERADE
+iptables -t nat -A POSTROUTING -s %[2]s ! -d %[2]s -j MASQUERADE
 mkdir -p /etc/cni/net.d; cat >/etc/cni/net.d/10-seatrial.conflist <<END
 {"cniVersion": "0.4.0", "name": "seatrial", "plugins": [
   {"type": "bridge", "bridge": "cni0", "mtu": $FLANNEL_MTU, "isGateway": true, "hairpinMode": true,

@@ -1,5 +1,5 @@
 // Package flannelstore is what the tests of flannel and of Kubernetes share: the
-// etcd in which flannel finds its network.
+// etcd in which flannel finds its network, and the daemon that reads it there.
 package flannelstore
 
 import (
@@ -32,3 +32,17 @@ Environment=ETCD_UNSUPPORTED_ARCH=%s
 END
 systemctl daemon-reload; systemctl start etcd || { systemctl status etcd >&2; exit 1; }
 ETCDCTL_API=3 etcdctl --command-timeout %ds put %s '%s'`
+
+// Unit is the daemon's.
+const Unit = "seatrial-flanneld"
+
+// Daemon is a command line that starts flanneld, which is at a path, on the
+// interface with an address, and waits up to limit until it has a subnet of the
+// network in the etcd at another address. Where it fails, what it said last says
+// why.
+func Daemon(path, etcd, address string, limit time.Duration) string {
+	return fmt.Sprintf("systemd-run --quiet --unit=%[1]s --property=Type=notify --property=TimeoutStartSec=%[2]d "+
+		"%[3]s -etcd-endpoints http://%[4]s:2379 -iface %[5]s -subnet-file /run/flannel/subnet.env || "+
+		"{ journalctl _SYSTEMD_UNIT=%[1]s.service -n 1 -o cat --no-pager >&2; exit 1; }",
+		Unit, int(limit.Seconds()), path, etcd, address)
+}
