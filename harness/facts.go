@@ -105,6 +105,7 @@ func imageCapabilities() map[platforms.Capability]string {
 		"readonly-usr":      "findmnt -n -O ro /usr",
 		"resolved":          "systemctl is-enabled systemd-resolved",
 		"selinux":           "test -d /sys/fs/selinux && test -e /etc/selinux/config",
+		"semodule":          "command -v semodule && command -v matchpathcon",
 		"systemd":           "test -d /run/systemd/system",
 		"systemd-sysext":    "command -v systemd-sysext",
 		"time-sync":         "systemctl is-enabled systemd-timesyncd || systemctl is-enabled chronyd || systemctl is-enabled chrony || systemctl is-enabled ntpd",

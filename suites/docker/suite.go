@@ -24,6 +24,7 @@ func Suite() harness.Suite {
 		Tests: []harness.Test{
 			base(),
 			btrfsStorage(),
+			cgroupV1(),
 			containerdRestart(),
 			enableService(),
 			libCompat(),

@@ -11,6 +11,7 @@ import (
 
 	"seatrial/harness"
 	"seatrial/internal/fixtures/kubernetes"
+	"seatrial/suites/internal/containers"
 )
 
 // Bounds of what the cluster does, on machines that are not emulated.
@@ -36,6 +37,20 @@ func nodes(ctx context.Context, t *harness.T) {
 		if info.KubeletVersion != kubernetes.Release || info.Architecture != t.Arch() || !strings.HasPrefix(info.ContainerRuntimeVersion, "containerd://") {
 			t.Errorf("node %s has kubelet %s on %s with %s, want %s on %s with containerd", n.Metadata.Name,
 				info.KubeletVersion, info.Architecture, info.ContainerRuntimeVersion, kubernetes.Release, t.Arch())
+		}
+	}
+}
+
+// podsGroup is where the kubelet limits the memory of all pods, with the systemd
+// driver.
+const podsGroup = "/sys/fs/cgroup/memory/kubepods.slice"
+
+func cgroups(ctx context.Context, t *harness.T) {
+	c := up(ctx, t, 2)
+	for _, m := range c.machines {
+		containers.CheckCgroupV1(ctx, t, m)
+		if m.Status(ctx, "test -d "+podsGroup) != 0 {
+			t.Errorf("%s: the kubelet made no %s", m.ID(), podsGroup)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func Suite() harness.Suite {
 	return harness.Suite{
 		Name:  "kubernetes",
 		Doc:   "Kubernetes, made by kubeadm, on one machine and on two.",
-		Tests: []harness.Test{basic(), kubeadm()},
+		Tests: []harness.Test{basic(), kubeadm(), kubeadmCgroupV1()},
 	}
 }
 
@@ -111,6 +111,22 @@ func kubeadm() harness.Test {
 			},
 		},
 	}
+}
+
+// kubeadmCgroupV1 is kubeadm where the machines have cgroup v1, which Kubernetes
+// supports up to version 1.34.
+func kubeadmCgroupV1() harness.Test {
+	t := kubeadm()
+	t.Name = "kubeadm." + kubernetes.Release + ".flannel.cgroupv1.base"
+	t.Doc = "The same on machines whose control groups are those of version 1."
+	t.Needs.UserData, t.Needs.BootTimeout = containers.CgroupV1Config, containers.CgroupV1BootTimeout
+	t.Needs.Image = append(t.Needs.Image, "ignition")
+	t.Needs.Platform = append(t.Needs.Platform, platforms.FirstBoot)
+	t.Subtests = append([]harness.Subtest{
+		{Name: "cgroups", Doc: "Every controller is mounted in version 1, and the kubelet keeps its pods there.", Run: cgroups},
+	}, t.Subtests...)
+	t.Sabotage = append([]harness.Sabotage{containers.Hybrid("cgroups")}, t.Sabotage...)
+	return t
 }
 
 // mendNetwork undoes dropUDP.

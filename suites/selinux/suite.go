@@ -15,8 +15,8 @@ import (
 func Suite() harness.Suite {
 	return harness.Suite{
 		Name:  "selinux",
-		Doc:   "SELinux: modes and booleans last as long as they should, and the policy fits the image.",
-		Tests: []harness.Test{boolean(), enforce()},
+		Doc:   "SELinux: modes, booleans and an administrator's rules last as long as they should, and the policy fits the image.",
+		Tests: []harness.Test{boolean(), enforce(), manage()},
 	}
 }
 

@@ -1,0 +1,72 @@
+package containers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"seatrial/harness"
+)
+
+// CgroupV1Config is the provisioning config of a machine whose control groups are
+// those of version 1 alone. Ignition sets the arguments on the first boot, and
+// starts the machine again.
+const CgroupV1Config = `variant: flatcar
+version: 1.0.0
+kernel_arguments:
+  should_exist:
+    - systemd.unified_cgroup_hierarchy=0
+    - systemd.legacy_systemd_cgroup_controller
+`
+
+// CgroupV1BootTimeout is for the two boots.
+const CgroupV1BootTimeout = 2 * harness.DefaultBootTimeout
+
+// CheckCgroupV1 wants a machine to have every controller of its kernel in version
+// 1, and nothing in version 2: kubelets and daemons take a hybrid for one or the
+// other.
+func CheckCgroupV1(ctx context.Context, t *harness.T, m *harness.Machine) {
+	mounts := m.Must(ctx, "cat /proc/self/mounts")
+	for _, fault := range cgroupV1Faults(mounts, m.Must(ctx, "cat /proc/cgroups")) {
+		t.Errorf("%s: %s", m.ID(), fault)
+	}
+}
+
+// Hybrid is noticed by CheckCgroupV1 in a subtest.
+func Hybrid(subtest string) harness.Sabotage {
+	const dir = "/run/seatrial-cgroup2"
+	return harness.Sabotage{
+		Name: "hybrid-hierarchy", Subtest: subtest,
+		Break:   `mkdir ` + dir + ` && mount -t cgroup2 none ` + dir,
+		Undo:    `umount ` + dir + ` && rmdir ` + dir,
+		Message: `m0: version 2 is mounted at ` + dir,
+	}
+}
+
+// cgroupV1Faults reads /proc/self/mounts and /proc/cgroups, whose fields are
+// explained in proc(5) and cgroups(7).
+func cgroupV1Faults(mounts, cgroups string) []string {
+	var faults, mounted []string
+	for line := range strings.Lines(mounts) {
+		switch f := strings.Fields(line); {
+		case len(f) < 4:
+		case f[2] == "cgroup2":
+			faults = append(faults, "version 2 is mounted at "+f[1])
+		case f[2] == "cgroup":
+			mounted = append(mounted, strings.Split(f[3], ",")...)
+		}
+	}
+	want := []string{"name=systemd", "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"}
+	for line := range strings.Lines(cgroups) {
+		if f := strings.Fields(line); len(f) == 4 && f[3] == "1" && !slices.Contains(want, f[0]) {
+			want = append(want, f[0])
+		}
+	}
+	for _, controller := range want {
+		if !slices.Contains(mounted, controller) {
+			faults = append(faults, fmt.Sprintf("the controller %s is not mounted in version 1", controller))
+		}
+	}
+	return faults
+}
