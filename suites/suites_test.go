@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"seatrial/harness"
+	"seatrial/internal/fixtures/kubernetes"
 	"seatrial/suites/selftest"
 )
 
@@ -87,7 +88,10 @@ func parts() map[string]bool {
 	return found
 }
 
+// TestSabotage wants sabotage to be undone, so that one machine serves for all of a
+// test's, but for those whose comment says why not.
 func TestSabotage(t *testing.T) {
+	alone := []string{"google.kubernetes.basic.docker." + kubernetes.Release + "/etcd-masked"}
 	for _, s := range All() {
 		for _, test := range s.Tests {
 			names := map[string]bool{"untouched": true}
@@ -96,7 +100,7 @@ func TestSabotage(t *testing.T) {
 					t.Errorf("%s: sabotage %q is there twice", test.Name, sabotage.Name)
 				}
 				names[sabotage.Name] = true
-				if sabotage.Break != "" && sabotage.Undo == "" {
+				if sabotage.Break != "" && sabotage.Undo == "" && !slices.Contains(alone, test.Name+"/"+sabotage.Name) {
 					t.Errorf("%s: sabotage %q cannot be undone, and costs a machine of its own", test.Name, sabotage.Name)
 				}
 				for _, script := range []string{sabotage.Break, sabotage.Undo} {

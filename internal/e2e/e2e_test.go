@@ -9,8 +9,10 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +27,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"seatrial/internal/cli"
+	"seatrial/internal/fixtures/kubernetes"
 	"seatrial/internal/rollup"
 )
 
@@ -157,6 +160,7 @@ func params(dir string, vars ...string) testscript.Params {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			return nil
 		},
+		Condition: condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"verdict":   verdict,
 			"passed":    passed,
@@ -168,6 +172,28 @@ func params(dir string, vars ...string) testscript.Params {
 			"killqemu":  killQEMU,
 		},
 	}
+}
+
+// condition is true of "kubernetes" where the user's cache holds, for amd64, what
+// `make kubernetes` builds.
+func condition(cond string) (bool, error) {
+	if cond != "kubernetes" {
+		return false, fmt.Errorf("unknown condition %q", cond)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return false, err
+	}
+	for _, program := range []string{"hyperkube", "coredns"} {
+		_, err := os.Stat(filepath.Join(cache, "seatrial", "fixtures", program+"-amd64-"+kubernetes.Version()))
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // result reads report.json in the run directory dir.

@@ -28,6 +28,7 @@ spec:
         image: %s
         imagePullPolicy: Always
         command: [/bin/httpd, "80", /page]
+        terminationMessagePolicy: FallbackToLogsOnError
         volumeMounts: [{name: page, mountPath: /page}]
         ports: [{containerPort: 80}]
         readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 2, timeoutSeconds: 10}

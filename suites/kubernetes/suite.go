@@ -65,11 +65,11 @@ func basic() harness.Test {
 			Undo:    `systemctl unmask --runtime --quiet docker`,
 			Message: `docker\.service is masked`,
 		}, {
-			// Before the cluster is there, and in it.
+			// Not undone: an API server that lost its store is started again at
+			// ever longer intervals, and so this has machines of its own.
 			Name:    "etcd-masked",
 			Break:   `systemctl stop etcd; systemctl mask --runtime --quiet etcd`,
-			Undo:    `systemctl unmask --runtime --quiet etcd; systemctl start etcd`,
-			Message: `etcd\.service is masked|the nodes are ready: not within`,
+			Message: `etcd\.service is masked`,
 		}},
 	}
 }

@@ -10,12 +10,12 @@ import (
 )
 
 func manage() harness.Test {
-	t := harness.Test{
+	return harness.Test{
 		Name:    "rhcos.selinux.manage",
 		Tags:    []string{harness.TagSlow},
 		Doc:     "A rule of the administrator's about a directory's label is obeyed, and stays over a reboot.",
 		Timeout: 4 * time.Minute,
-		Needs:   needs(),
+		Needs:   needs("semodule"),
 		Run:     runManage,
 		Sabotage: []harness.Sabotage{{
 			Name: "removed-at-boot",
@@ -31,8 +31,6 @@ systemctl enable -q seatrial-remove`,
 			Message: `after a reboot, .* is to be labelled`,
 		}},
 	}
-	t.Needs.Image = append(t.Needs.Image, "semodule")
-	return t
 }
 
 // module is the policy module that has the rule. semodule takes its name from the

@@ -20,9 +20,9 @@ func Suite() harness.Suite {
 	}
 }
 
-func needs() harness.Needs {
+func needs(image ...platforms.Capability) harness.Needs {
 	return harness.Needs{
-		Image:    []platforms.Capability{"selinux"},
+		Image:    append([]platforms.Capability{"selinux"}, image...),
 		Platform: []platforms.Capability{platforms.RebootCap},
 	}
 }

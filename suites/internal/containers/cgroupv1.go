@@ -24,8 +24,7 @@ kernel_arguments:
 const CgroupV1BootTimeout = 2 * harness.DefaultBootTimeout
 
 // CheckCgroupV1 wants a machine to have every controller of its kernel in version
-// 1, and nothing in version 2: kubelets and daemons take a hybrid for one or the
-// other.
+// 1, and no version 2 beside it: a hybrid is taken for the one or the other.
 func CheckCgroupV1(ctx context.Context, t *harness.T, m *harness.Machine) {
 	mounts := m.Must(ctx, "cat /proc/self/mounts")
 	for _, fault := range cgroupV1Faults(mounts, m.Must(ctx, "cat /proc/cgroups")) {
@@ -40,7 +39,7 @@ func Hybrid(subtest string) harness.Sabotage {
 		Name: "hybrid-hierarchy", Subtest: subtest,
 		Break:   `mkdir ` + dir + ` && mount -t cgroup2 none ` + dir,
 		Undo:    `umount ` + dir + ` && rmdir ` + dir,
-		Message: `m0: version 2 is mounted at ` + dir,
+		Message: `m0: cgroup v2 is mounted at ` + dir,
 	}
 }
 
@@ -52,7 +51,7 @@ func cgroupV1Faults(mounts, cgroups string) []string {
 		switch f := strings.Fields(line); {
 		case len(f) < 4:
 		case f[2] == "cgroup2":
-			faults = append(faults, "version 2 is mounted at "+f[1])
+			faults = append(faults, "cgroup v2 is mounted at "+f[1])
 		case f[2] == "cgroup":
 			mounted = append(mounted, strings.Split(f[3], ",")...)
 		}
@@ -65,7 +64,7 @@ func cgroupV1Faults(mounts, cgroups string) []string {
 	}
 	for _, controller := range want {
 		if !slices.Contains(mounted, controller) {
-			faults = append(faults, fmt.Sprintf("the controller %s is not mounted in version 1", controller))
+			faults = append(faults, fmt.Sprintf("the cgroup v1 controller %s is not mounted", controller))
 		}
 	}
 	return faults

@@ -22,11 +22,11 @@ cgroup /sys/fs/cgroup/hugetlb cgroup rw,hugetlb 0 0
 	)
 	for _, c := range []struct{ name, mounts, cgroups, want string }{
 		{"version 1", mounts, cgroups, ""},
-		{"hybrid", mounts + "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n", cgroups, "version 2 is mounted at /sys/fs/cgroup/unified"},
-		{"one is missing", strings.Replace(mounts, "rw,memory", "rw", 1), cgroups, "the controller memory is not mounted"},
-		{"one that the kernel has", strings.Replace(mounts, "rw,hugetlb", "rw", 1), cgroups, "the controller hugetlb is not mounted"},
-		{"not systemd's", strings.Replace(mounts, "name=systemd", "name=other", 1), cgroups, "the controller name=systemd is not mounted"},
-		{"version 2", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", cgroups, "version 2 is mounted at /sys/fs/cgroup"},
+		{"hybrid", mounts + "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n", cgroups, "cgroup v2 is mounted at /sys/fs/cgroup/unified"},
+		{"one is missing", strings.Replace(mounts, "rw,memory", "rw", 1), cgroups, "the cgroup v1 controller memory is not mounted"},
+		{"one that the kernel has", strings.Replace(mounts, "rw,hugetlb", "rw", 1), cgroups, "the cgroup v1 controller hugetlb is not mounted"},
+		{"not systemd's", strings.Replace(mounts, "name=systemd", "name=other", 1), cgroups, "the cgroup v1 controller name=systemd is not mounted"},
+		{"version 2", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", cgroups, "cgroup v2 is mounted at /sys/fs/cgroup"},
 	} {
 		got := strings.Join(cgroupV1Faults(c.mounts, c.cgroups), "\n")
 		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
