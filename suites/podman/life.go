@@ -17,7 +17,7 @@ func network() harness.Test {
 		Run:     runNetwork,
 		Sabotage: []harness.Sabotage{{
 			Name:    "bridge-rejects-tcp",
-			Break:   `iptables -I INPUT -p tcp --dport 80 -j REJECT; iptables -I OUTPUT -p tcp --dport 80 -j REJECT; iptables -I FORWARD -p tcp --dport 80 -j REJECT; sysctl -q net.bridge.bridge-nf-call-iptables=1`,
+			Break:   `iptables -I INPUT -p tcp --dport 80 -j REJECT; iptables -I OUTPUT -p tcp --dport 80 -j REJECT; iptables -I FORWARD -p tcp --dport 80 -j REJECT; modprobe br_netfilter; sysctl -q net.bridge.bridge-nf-call-iptables=1`,
 			Undo:    `iptables -D INPUT -p tcp --dport 80 -j REJECT; iptables -D OUTPUT -p tcp --dport 80 -j REJECT; iptables -D FORWARD -p tcp --dport 80 -j REJECT`,
 			Message: `refused`,
 		}},
