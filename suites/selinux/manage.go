@@ -17,19 +17,10 @@ func manage() harness.Test {
 		Timeout: 4 * time.Minute,
 		Needs:   needs("semodule"),
 		Run:     runManage,
-		Sabotage: []harness.Sabotage{{
-			Name: "removed-at-boot",
-			Break: `cat >/etc/systemd/system/seatrial-remove.service <<'END'
-[Service]
-Type=oneshot
-ExecStart=/usr/sbin/semodule --remove ` + module + `
-[Install]
-WantedBy=multi-user.target
-END
-systemctl enable -q seatrial-remove`,
-			Undo:    `systemctl disable -q seatrial-remove; rm /etc/systemd/system/seatrial-remove.service`,
+		Sabotage: []harness.Sabotage{atBoot(harness.Sabotage{
+			Name:    "removed-at-boot",
 			Message: `after a reboot, .* is to be labelled`,
-		}},
+		}, "/usr/sbin/semodule --remove "+module)},
 	}
 }
 
@@ -50,6 +41,11 @@ func runManage(ctx context.Context, t *harness.T) {
 		want, got, _ = strings.Cut(out, "\n")
 		return want, got
 	}
+	check := func(when string) {
+		if want, got := labels(); want != managedLabel || got != managedLabel {
+			t.Errorf("%s%s is to be labelled %s and is labelled %s, want %s", when, file, want, got, managedLabel)
+		}
+	}
 	m.MustRoot(ctx, "mkdir "+dir+" && touch "+file)
 	if want, _ := labels(); want == managedLabel {
 		t.Fatalf("%s is to be labelled %s without a rule", file, want)
@@ -58,11 +54,7 @@ func runManage(ctx context.Context, t *harness.T) {
 	path := "/var/lib/seatrial/" + module + ".cil"
 	m.Upload(ctx, path, 0o644, []byte(rule))
 	m.MustRoot(ctx, "semodule --install "+path+" && restorecon -RF "+dir)
-	if want, got := labels(); want != managedLabel || got != managedLabel {
-		t.Errorf("%s is to be labelled %s and is labelled %s, want %s", file, want, got, managedLabel)
-	}
+	check("")
 	m.Reboot(ctx)
-	if want, got := labels(); want != managedLabel || got != managedLabel {
-		t.Errorf("after a reboot, %s is to be labelled %s and is labelled %s, want %s", file, want, got, managedLabel)
-	}
+	check("after a reboot, ")
 }

@@ -38,20 +38,11 @@ func enforce() harness.Test {
 		Needs:   needs(),
 		Run:     runEnforce,
 		Sabotage: []harness.Sabotage{
-			{
-				// An initramfs or a service that undoes what is configured.
-				Name: "made-permissive-at-boot",
-				Break: `cat >/etc/systemd/system/seatrial-permissive.service <<'END'
-[Service]
-Type=oneshot
-ExecStart=/usr/sbin/setenforce 0
-[Install]
-WantedBy=multi-user.target
-END
-systemctl enable -q seatrial-permissive`,
-				Undo:    `systemctl disable -q seatrial-permissive; rm /etc/systemd/system/seatrial-permissive.service`,
+			// An initramfs or a service that undoes what is configured.
+			atBoot(harness.Sabotage{
+				Name:    "made-permissive-at-boot",
 				Message: `the machine is Permissive after a reboot, and is configured to be enforcing`,
-			},
+			}, "/usr/sbin/setenforce 0"),
 			{
 				Name:  "config-not-kept",
 				Break: modeScript("permissive") + ` && cp ` + config + ` /run/seatrial-config && mount --bind /run/seatrial-config ` + config,
@@ -61,6 +52,23 @@ systemctl enable -q seatrial-permissive`,
 			},
 		},
 	}
+}
+
+// atBoot completes a sabotage that runs a command each time the machine boots. In
+// the command, as in all of a unit's, a dollar sign is written twice.
+func atBoot(s harness.Sabotage, command string) harness.Sabotage {
+	unit := "seatrial-" + s.Name
+	path := "/etc/systemd/system/" + unit + ".service"
+	s.Break = "cat >" + path + ` <<'END'
+[Service]
+Type=oneshot
+ExecStart=` + command + `
+[Install]
+WantedBy=multi-user.target
+END
+systemctl enable -q ` + unit
+	s.Undo = "systemctl disable -q " + unit + "; rm " + path
+	return s
 }
 
 // modeScript sets the configured mode, and is done when the disk has it. It writes into the file,
@@ -131,27 +139,26 @@ func labelFaults(out string) []string {
 
 func boolean() harness.Test {
 	return harness.Test{
-		Name:    "coreos.selinux.boolean",
-		Tags:    []string{harness.TagSlow},
-		Doc:     "A boolean that is set for now is what it was after a reboot, and one that is set for good stays.",
-		Timeout: 4 * time.Minute,
-		Needs:   needs(),
-		Run:     runBoolean,
-		Sabotage: []harness.Sabotage{{
-			Name: "set-again-at-boot",
-			Break: `cat >/etc/systemd/system/seatrial-boolean.service <<'END'
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'for b in ` + strings.Join(forNow(), " ") + `; do setsebool $$b 1 && exit; done'
-[Install]
-WantedBy=multi-user.target
-END
-systemctl enable -q seatrial-boolean`,
-			Undo: `systemctl disable -q seatrial-boolean; rm /etc/systemd/system/seatrial-boolean.service
-for b in ` + strings.Join(forNow(), " ") + `; do setsebool $b 0 && exit; done`,
-			Message: `is on after a reboot, and was off before it was set for now`,
-		}},
+		Name:     "coreos.selinux.boolean",
+		Tags:     []string{harness.TagSlow},
+		Doc:      "A boolean that is set for now is what it was after a reboot, and one that is set for good stays.",
+		Timeout:  4 * time.Minute,
+		Needs:    needs(),
+		Run:      runBoolean,
+		Sabotage: []harness.Sabotage{setAgain()},
 	}
+}
+
+func setAgain() harness.Sabotage {
+	set := func(value string) string {
+		return "for b in " + strings.Join(forNow(), " ") + "; do setsebool $b " + value + " && exit; done"
+	}
+	s := atBoot(harness.Sabotage{
+		Name:    "set-again-at-boot",
+		Message: `is on after a reboot, and was off before it was set for now`,
+	}, "/bin/sh -c '"+strings.ReplaceAll(set("1"), "$", "$$")+"'")
+	s.Undo += "\n" + set("0")
+	return s
 }
 
 // forNow and forGood list the booleans that may be flipped, of which a policy
