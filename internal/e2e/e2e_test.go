@@ -9,10 +9,8 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +24,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"seatrial/harness"
 	"seatrial/internal/cli"
 	"seatrial/internal/fixtures/kubernetes"
 	"seatrial/internal/rollup"
@@ -184,13 +183,11 @@ func condition(cond string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	files := harness.Files{Dir: filepath.Join(cache, "seatrial", "fixtures")}
 	for _, program := range []string{"hyperkube", "coredns"} {
-		_, err := os.Stat(filepath.Join(cache, "seatrial", "fixtures", program+"-amd64-"+kubernetes.Version()))
-		if errors.Is(err, fs.ErrNotExist) {
+		// An error is not told apart: the program says it in the script's run.
+		if _, err := files.Path(harness.File{Name: program, Version: kubernetes.Version()}, "amd64"); err != nil {
 			return false, nil
-		}
-		if err != nil {
-			return false, err
 		}
 	}
 	return true, nil
