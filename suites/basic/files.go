@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"seatrial/harness"
+	"seatrial/suites/internal/mounts"
 )
 
 // fileChecks are about file systems and the files that guard the system.
@@ -102,7 +103,7 @@ func runtimeMounts() check {
 		Subtest: harness.Subtest{
 			Name: "RuntimeMounts", Doc: "The kernel's file systems and /run are mounted as systemd does it; shared directories are sticky.",
 			Run: judge(runtimeMountFaults,
-				question{"mounts", "cat /proc/self/mounts"},
+				question{"mounts", mounts.Command},
 				question{"modes", "stat -c '%a %n' /dev/shm /tmp /var/tmp"}),
 		},
 		sabotage: []harness.Sabotage{{
@@ -121,16 +122,16 @@ func runtimeMounts() check {
 
 func runtimeMountFaults(got answers) []string {
 	var faults []string
-	mounts, table := parseMounts(got["mounts"].out), runtimeMountTable()
+	mounted, table := mounts.ByPoint(got["mounts"].out), runtimeMountTable()
 	for _, point := range slices.Sorted(maps.Keys(table)) {
-		want, have := table[point], mounts[point]
-		if have.fstype != want.fstype {
-			faults = append(faults, fmt.Sprintf("%s is of type %q, want %q", point, have.fstype, want.fstype))
+		want, have := table[point], mounted[point]
+		if have.FSType != want.fstype {
+			faults = append(faults, fmt.Sprintf("%s is of type %q, want %q", point, have.FSType, want.fstype))
 			continue
 		}
 		for _, option := range want.options {
-			if !have.has(option) {
-				faults = append(faults, fmt.Sprintf("%s is mounted without %s: %s", point, option, strings.Join(have.options, ",")))
+			if !have.Has(option) {
+				faults = append(faults, fmt.Sprintf("%s is mounted without %s: %s", point, option, strings.Join(have.Options, ",")))
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kballard/go-shellquote"
 
 	"seatrial/harness"
+	"seatrial/suites/internal/mounts"
 )
 
 // imageChecks are about what the image is, and how its files were laid out.
@@ -135,17 +136,17 @@ func readOnlyUsr() check {
 	return check{Subtest: harness.Subtest{
 		Name: "ReadOnly", Doc: "/usr is mounted read-only.",
 		Image: needs(flatcar),
-		Run:   judge(readOnlyFaults, question{"mounts", "cat /proc/self/mounts"}),
+		Run:   judge(readOnlyFaults, question{"mounts", mounts.Command}),
 	}}
 }
 
 // readOnlyFaults judges /usr, or / where /usr is a part of it.
 func readOnlyFaults(got answers) []string {
-	mounts := parseMounts(got["mounts"].out)
+	mounted := mounts.ByPoint(got["mounts"].out)
 	for _, point := range []string{"/usr", "/"} {
-		if m, ok := mounts[point]; ok {
-			if !m.has("ro") {
-				return []string{fmt.Sprintf("%s is not mounted read-only: %s", point, strings.Join(m.options, ","))}
+		if m, ok := mounted[point]; ok {
+			if !m.Has("ro") {
+				return []string{fmt.Sprintf("%s is not mounted read-only: %s", point, strings.Join(m.Options, ","))}
 			}
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"seatrial/harness"
+	"seatrial/suites/internal/mounts"
 )
 
 // CgroupV1Config is the provisioning config of a machine whose control groups are
@@ -26,8 +27,7 @@ const CgroupV1BootTimeout = 2 * harness.DefaultBootTimeout
 // CheckCgroupV1 wants a machine to have every controller of its kernel in version
 // 1, and no version 2 beside it: a hybrid is taken for the one or the other.
 func CheckCgroupV1(ctx context.Context, t *harness.T, m *harness.Machine) {
-	mounts := m.Must(ctx, "cat /proc/self/mounts")
-	for _, fault := range cgroupV1Faults(mounts, m.Must(ctx, "cat /proc/cgroups")) {
+	for _, fault := range cgroupV1Faults(m.Must(ctx, mounts.Command), m.Must(ctx, "cat /proc/cgroups")) {
 		t.Errorf("%s: %s", m.ID(), fault)
 	}
 }
@@ -45,15 +45,14 @@ func Hybrid(subtest string) harness.Sabotage {
 
 // cgroupV1Faults reads /proc/self/mounts and /proc/cgroups, whose fields are
 // explained in proc(5) and cgroups(7).
-func cgroupV1Faults(mounts, cgroups string) []string {
+func cgroupV1Faults(table, cgroups string) []string {
 	var faults, mounted []string
-	for line := range strings.Lines(mounts) {
-		switch f := strings.Fields(line); {
-		case len(f) < 4:
-		case f[2] == "cgroup2":
-			faults = append(faults, "cgroup v2 is mounted at "+f[1])
-		case f[2] == "cgroup":
-			mounted = append(mounted, strings.Split(f[3], ",")...)
+	for _, mount := range mounts.Parse(table) {
+		switch mount.FSType {
+		case "cgroup2":
+			faults = append(faults, "cgroup v2 is mounted at "+mount.Point)
+		case "cgroup":
+			mounted = append(mounted, mount.Options...)
 		}
 	}
 	want := []string{"name=systemd", "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"}
