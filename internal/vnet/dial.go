@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // DialContext opens a connection from the gateway to a machine. The network is tcp or udp, or one
@@ -101,7 +103,7 @@ func (n *Network) listen(addr netip.AddrPort) (net.Listener, error) {
 	if err := n.gw.adopt(addr.Addr()); err != nil {
 		return nil, err
 	}
-	inner, err := gonet.ListenTCP(n.gw.stack, toFullAddress(addr), protocolOf(addr.Addr()))
+	inner, err := n.gw.listenTCP(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +112,29 @@ func (n *Network) listen(addr netip.AddrPort) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// maxBacklog bounds the connections that wait to be accepted.
+const maxBacklog = 4096
+
+// listenTCP is [gonet.ListenTCP] with SO_REUSEADDR: an address can be listened on again at once, and
+// not only when the connections that were made to it before have waited out their time.
+func (g *gateway) listenTCP(addr netip.AddrPort) (*gonet.TCPListener, error) {
+	var queue waiter.Queue
+	endpoint, err := g.stack.NewEndpoint(tcp.ProtocolNumber, protocolOf(addr.Addr()), &queue)
+	if err != nil {
+		return nil, errors.New(err.String())
+	}
+	endpoint.SocketOptions().SetReuseAddress(true)
+	if err := endpoint.Bind(toFullAddress(addr)); err != nil {
+		endpoint.Close()
+		return nil, errors.New(err.String())
+	}
+	if err := endpoint.Listen(maxBacklog); err != nil {
+		endpoint.Close()
+		return nil, errors.New(err.String())
+	}
+	return gonet.NewTCPListener(g.stack, &queue, endpoint), nil
 }
 
 // ListenPacket receives the UDP datagrams that machines send to an address; see [Network.Listen].

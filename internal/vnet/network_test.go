@@ -114,6 +114,38 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// TestListenAgain closes a listener whose connections the gateway ended first, so
+// that they wait out their time.
+func TestListenAgain(t *testing.T) {
+	n := newNetwork(t, testConfig(t))
+	a := newGuest(t, n, "a")
+	gw, _ := n.Gateway()
+	at := netip.AddrPortFrom(gw, 80)
+	for range 2 {
+		l, err := n.Listen(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := a.dial(soon(t), "tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Listen(at); err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("two listeners at %s: error %v", at, err)
+		}
+		ours.Close()
+		if _, err := theirs.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("read what the gateway closed: %v", err)
+		}
+		theirs.Close()
+		l.Close()
+	}
+}
+
 func TestListenPacket(t *testing.T) {
 	n := newNetwork(t, testConfig(t))
 	a := newGuest(t, n, "a")
