@@ -55,7 +55,7 @@ const discoveryPort = 2381
 func runDiscovery(ctx context.Context, t *harness.T) {
 	const token = "token"
 	service := new(discovery.Service)
-	ms := members(t, 3, "http")
+	ms := members(ctx, t, 3, "http")
 	service.New(token, len(ms))
 	server := &http.Server{Handler: service}
 	listener := t.Listen(ctx, discoveryPort)

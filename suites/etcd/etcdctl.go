@@ -33,7 +33,7 @@ func etcdctlV3() harness.Test {
 const snapshot = "/var/lib/etcd/seatrial.snapshot"
 
 func runEtcdctlV3(ctx context.Context, t *harness.T) {
-	ms := members(t, 1, "http")
+	ms := members(ctx, t, 1, "http")
 	m, config := ms[0], ms[0].config(t, ms)
 	m.start(ctx, config)
 	waitUp(ctx, t, ms)

@@ -33,11 +33,14 @@ func (m member) url(port int) string {
 	return fmt.Sprintf("%s://%s:%d", m.scheme, m.Address(), port)
 }
 
-// members makes a member of each of the test's first n machines.
-func members(t *harness.T, n int, scheme string) []member {
+// members makes a member of each of the test's first n machines. None of them
+// runs, or has data: one that joined while another was of an earlier cluster
+// would be refused.
+func members(ctx context.Context, t *harness.T, n int, scheme string) []member {
 	ms := make([]member, n)
 	for i := range ms {
 		ms[i] = member{t.Machine(i), scheme}
+		ms[i].MustRoot(ctx, "systemctl stop etcd 2>/dev/null; rm -rf "+dataDir)
 	}
 	return ms
 }
@@ -96,15 +99,14 @@ func (s settings) unit() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// start makes the image's unit run a member with the given settings and no
-// data. It does not wait until the member is up: the first of several cannot
-// be before the second.
+// start makes the image's unit run a member with the given settings. It does not
+// wait until the member is up: the first of several cannot be before the second.
 func (m member) start(ctx context.Context, s settings) {
-	m.MustRoot(ctx, "systemctl stop etcd 2>/dev/null; rm -rf "+dataDir+"\n"+restartScript(s))
+	m.MustRoot(ctx, startScript(s))
 }
 
-// restartScript takes the settings into the unit and starts it.
-func restartScript(s settings) string {
+// startScript takes the settings into the unit and starts it.
+func startScript(s settings) string {
 	return fmt.Sprintf(`mkdir -p %s && printf %%s %s >%s && systemctl daemon-reload &&
 { systemctl reset-failed etcd 2>/dev/null; systemctl start --no-block etcd; }`,
 		shellquote.Join(dropIn[:strings.LastIndex(dropIn, "/")]), shellquote.Join(s.unit()), dropIn)

@@ -11,7 +11,7 @@ func TestSettings(t *testing.T) {
 	if got := s.unit(); got != want {
 		t.Errorf("unit is %q, want %q", got, want)
 	}
-	if out, err := exec.Command("sh", "-n", "-c", restartScript(s)).CombinedOutput(); err != nil {
+	if out, err := exec.Command("sh", "-n", "-c", startScript(s)).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 }

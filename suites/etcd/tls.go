@@ -53,7 +53,7 @@ func runTLS(ctx context.Context, t *harness.T) {
 	t.Check(err)
 	foreign, err := authority.New("foreign")
 	t.Check(err)
-	ms := members(t, 3, "https")
+	ms := members(ctx, t, 3, "https")
 	for _, m := range ms {
 		m.install(ctx, t, ours, certFile, keyFile)
 		m.install(ctx, t, foreign, foreignCert, foreignKey)

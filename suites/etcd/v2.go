@@ -25,7 +25,7 @@ func v2BackupRestore() harness.Test {
 }
 
 func runV2BackupRestore(ctx context.Context, t *harness.T) {
-	ms := members(t, 1, "http")
+	ms := members(ctx, t, 1, "http")
 	m, config := ms[0], ms[0].config(t, ms).with(settings{"ENABLE_V2": "true"})
 	m.start(ctx, config)
 	waitUp(ctx, t, ms)
@@ -38,7 +38,7 @@ rm -rf %[2]s && etcdctl backup --data-dir %[3]s --backup-dir %[2]s
 etcdctl rm /seatrial && etcdctl set /later lost
 systemctl stop etcd && rm -rf %[3]s && mv %[2]s %[3]s && chown -R --reference=/var/lib/etcd %[3]s`, kept, backup, dataDir))
 	// A backup knows its cluster, of which no other member is left.
-	m.MustRoot(ctx, restartScript(config.with(settings{"FORCE_NEW_CLUSTER": "true"})))
+	m.start(ctx, config.with(settings{"FORCE_NEW_CLUSTER": "true"}))
 	waitUp(ctx, t, ms)
 	if got := m.MustRoot(ctx, "ETCDCTL_API=2 etcdctl get /seatrial"); got != kept {
 		t.Errorf("etcd's key /seatrial is %q after the restore, want %q", got, kept)

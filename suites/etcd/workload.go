@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -153,5 +152,5 @@ func (w *workload) history() []history.Op {
 		all = append(all, c.ops...)
 		c.mu.Unlock()
 	}
-	return slices.Clip(all)
+	return all
 }
