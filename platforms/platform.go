@@ -100,7 +100,8 @@ const MaxConsole = 16 << 20
 type Listener interface {
 	// Listen accepts connections that machines of the cluster make to
 	// address ("host:port"); an empty host means the address returned by
-	// FixtureAddress. Only "tcp" networks are supported.
+	// FixtureAddress. Only "tcp" networks are supported. The address of a
+	// listener that was closed can be listened on again at once.
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 
 	// FixtureAddress is an address in the cluster's first network that

@@ -98,6 +98,13 @@ func testListener(t *testing.T, f *fixture) {
 	if r := f.exec(t, f.a, platforms.Command{Line: reach(l.FixtureAddress(), port)}); r.ExitCode == 0 {
 		t.Errorf("after the end the machine read %q", r.Stdout)
 	}
+	again, err := l.Listen(ctx, "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatalf("listen where the connections of an earlier listener were closed: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
 }
 
 func testImpairer(t *testing.T, f *fixture) {
