@@ -28,6 +28,7 @@ type cluster struct {
 	guests    []*guest // by number; nil until the machine runs
 	listeners []net.Listener
 	handlers  map[uint16]*switchable // by the port at which a fixture is served
+	impaired  bool                   // since the network was last healed
 }
 
 // live lists the machines that run, in the order in which they were asked for.
@@ -139,7 +140,27 @@ func (c *cluster) impair(ctx context.Context, i platforms.Impairment) error {
 	if !ok {
 		return fmt.Errorf("impair the network: %w", platforms.ErrUnsupported)
 	}
+	c.mu.Lock()
+	c.impaired = true
+	c.mu.Unlock()
 	return im.Impair(ctx, i)
+}
+
+// heal takes back what a test function that has ended did to the network.
+func (c *cluster) heal(ctx context.Context) error {
+	c.mu.Lock()
+	impaired := c.impaired
+	c.mu.Unlock()
+	if !impaired {
+		return nil
+	}
+	if err := c.impair(ctx, platforms.Impairment{}); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.impaired = false
+	c.mu.Unlock()
+	return nil
 }
 
 // collect saves what the machines have to say before they go.

@@ -100,7 +100,8 @@ func (t *T) FixtureAddress() netip.Addr {
 	return addr
 }
 
-// Impair makes the cluster's network worse; the zero Impairment heals it.
+// Impair makes the cluster's network worse; the zero Impairment heals it, as the
+// next subtest does.
 func (t *T) Impair(ctx context.Context, i platforms.Impairment) {
 	t.Check(t.cluster.impair(ctx, i))
 }
@@ -214,7 +215,8 @@ func clip(s string) string {
 }
 
 // call runs a test function in a goroutine of its own, so that Fatalf can end
-// it and a panic can be contained. A function that does not return within the
+// it and a panic can be contained. It begins with a sound network, whatever the one
+// before did; after the last, a failure's network stays as it was. A function that does not return within the
 // grace period after ctx ended is abandoned.
 func (t *T) call(ctx context.Context, run func(context.Context, *T), grace time.Duration) verdict {
 	done := make(chan error, 1)
@@ -226,6 +228,7 @@ func (t *T) call(ctx context.Context, run func(context.Context, *T), grace time.
 				err = &panicError{value: p, stack: stack()}
 			}
 		}()
+		t.Check(t.cluster.heal(ctx))
 		run(ctx, t)
 	}()
 	err, returned := await(ctx, done, grace)

@@ -150,6 +150,32 @@ func TestImpair(t *testing.T) {
 	}
 }
 
+// TestImpairmentEnds: what a subtest did to the network is not the next one's.
+func TestImpairmentEnds(t *testing.T) {
+	e := newEngine(t, fake.Options{})
+	reach := func(ctx context.Context, t *T) bool {
+		return t.Machine(0).Status(ctx, "head -c 4 </dev/tcp/"+t.Machine(1).Address().String()+"/22") == 0
+	}
+	two := Test{Name: "t", Needs: Needs{Machines: 2}, Subtests: []Subtest{
+		{Name: "parted", Run: func(ctx context.Context, t *T) {
+			t.Impair(ctx, platforms.Impairment{Groups: [][]string{{"m0"}, {"m1"}}})
+			if reach(ctx, t) {
+				t.Fatalf("it is reached")
+			}
+			t.Fatalf("parted for good")
+		}},
+		{Name: "whole", Run: func(ctx context.Context, t *T) {
+			if !reach(ctx, t) {
+				t.Errorf("it is not reached")
+			}
+		}},
+	}}
+	e.run(t.Context(), t, two)
+	if f := e.finished("t"); f.Outcome != event.Fail || f.Message != "parted: parted for good" {
+		t.Errorf("it ended as %s: %s", f.Outcome, f.Message)
+	}
+}
+
 // TestCheck: an error keeps the class of whoever made it.
 func TestCheck(t *testing.T) {
 	tests := []struct {
