@@ -100,8 +100,8 @@ func (t *T) FixtureAddress() netip.Addr {
 	return addr
 }
 
-// Impair makes the cluster's network worse; the zero Impairment heals it, as the
-// next subtest does.
+// Impair makes the cluster's network worse, until the zero Impairment heals it or
+// the next subtest begins.
 func (t *T) Impair(ctx context.Context, i platforms.Impairment) {
 	t.Check(t.cluster.impair(ctx, i))
 }
