@@ -28,7 +28,7 @@ type cluster struct {
 	guests    []*guest // by number; nil until the machine runs
 	listeners []net.Listener
 	handlers  map[uint16]*switchable // by the port at which a fixture is served
-	impaired  bool                   // since the network was last healed
+	impaired  bool                   // at some time: from then on each test function begins by healing it
 }
 
 // live lists the machines that run, in the order in which they were asked for.
@@ -154,13 +154,7 @@ func (c *cluster) heal(ctx context.Context) error {
 	if !impaired {
 		return nil
 	}
-	if err := c.impair(ctx, platforms.Impairment{}); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.impaired = false
-	c.mu.Unlock()
-	return nil
+	return c.impair(ctx, platforms.Impairment{})
 }
 
 // collect saves what the machines have to say before they go.

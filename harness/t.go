@@ -215,9 +215,10 @@ func clip(s string) string {
 }
 
 // call runs a test function in a goroutine of its own, so that Fatalf can end
-// it and a panic can be contained. It begins with a sound network, whatever the one
-// before did; after the last, a failure's network stays as it was. A function that does not return within the
-// grace period after ctx ended is abandoned.
+// it and a panic can be contained. It begins with a sound network, whatever the
+// one before did; after the last, a failure's network stays as it was. A
+// function that does not return within the grace period after ctx ended is
+// abandoned.
 func (t *T) call(ctx context.Context, run func(context.Context, *T), grace time.Duration) verdict {
 	done := make(chan error, 1)
 	go func() {
