@@ -50,13 +50,13 @@ const cutterFile = "/run/seatrial-cutter"
 
 // cutter waits for the first write of the workload, and from then on for a silence of
 // the other members of half an election's time, which is a partition that
-// machine 0 is not in the majority of: none of their packets comes in after it.
+// machine 0 is not in the majority of: none of their packets comes in after it. The
+// chain is there.
 const cutter = `until ETCDCTL_API=3 etcdctl get --print-value-only r0 | grep -q .; do :; done
 election=$(systemctl show -P Environment etcd | grep -o "ETCD_ELECTION_TIMEOUT=[0-9]*")
 nft "table inet seatrial {
 	set heard { type inet_service; flags dynamic,timeout; timeout $((${election#*=} / 2))ms; elements = { 2380 }; }
 	chain peers {
-		type filter hook input priority 0;
 		tcp dport 2380 tcp dport @heard update @heard { tcp dport } accept
 		tcp sport 2380 tcp sport @heard update @heard { tcp sport } accept
 		tcp dport 2380 drop
