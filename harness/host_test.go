@@ -29,12 +29,14 @@ func TestAdmission(t *testing.T) {
 		name    string
 		budget  *schedule.Budget
 		remote  bool
+		busy    bool
 		largest int // tests beside each other
 	}{
-		{"room for two", schedule.NewBudget(schedule.Cost{MemoryMiB: 2 * machine, CPUs: 99}, 0), false, 2},
-		{"two slots", schedule.NewBudget(schedule.Cost{MemoryMiB: 1 << 20, CPUs: 99}, 2), false, 2},
-		{"one CPU, half of one each", schedule.NewBudget(schedule.Cost{MemoryMiB: 1 << 20, CPUs: 1}, 0), false, 2},
-		{"not of this host", schedule.NewBudget(schedule.Cost{MemoryMiB: 1, CPUs: 1}, 0), true, 6},
+		{"room for two", schedule.NewBudget(schedule.Cost{MemoryMiB: 2 * machine, CPUs: 99}, 0), false, false, 2},
+		{"two slots", schedule.NewBudget(schedule.Cost{MemoryMiB: 1 << 20, CPUs: 99}, 2), false, false, 2},
+		{"one CPU, half of one each", schedule.NewBudget(schedule.Cost{MemoryMiB: 1 << 20, CPUs: 1}, 0), false, false, 2},
+		{"one CPU, all of one each", schedule.NewBudget(schedule.Cost{MemoryMiB: 1 << 20, CPUs: 1}, 0), false, true, 1},
+		{"not of this host", schedule.NewBudget(schedule.Cost{MemoryMiB: 1, CPUs: 1}, 0), true, false, 6},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -63,7 +65,9 @@ func TestAdmission(t *testing.T) {
 				big.Needs.Machines = 3
 				tests := []Test{big}
 				for i := range 5 {
-					tests = append(tests, named(fmt.Sprint("small", i), run))
+					small := named(fmt.Sprint("small", i), run)
+					small.Needs.Busy = tt.busy
+					tests = append(tests, small)
 				}
 				end := e.run(t.Context(), t, tests...)
 				if end != event.Complete || len(e.outcomes()) != 6 {

@@ -173,7 +173,11 @@ func (t *target) coldCost(needs Needs) schedule.Cost {
 	}
 	memory, cpus := t.machine(needs)
 	n := max(1, needs.MachineCount())
-	return schedule.Cost{MemoryMiB: n * (memory + t.caps.OverheadMiB), CPUs: float64(n*cpus) / 2}
+	cost := schedule.Cost{MemoryMiB: n * (memory + t.caps.OverheadMiB), CPUs: float64(n * cpus)}
+	if !needs.Busy {
+		cost.CPUs /= 2
+	}
+	return cost
 }
 
 // forkCost is what a test takes of this host whose machines are forks, and

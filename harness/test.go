@@ -91,6 +91,10 @@ type Needs struct {
 	Cold bool
 	// Degraded accepts machines on which units failed during boot.
 	Degraded bool
+	// Busy says that the test keeps its machines' CPUs at work, and breaks if
+	// it is kept waiting for them. Half of the CPUs of others are counted when
+	// they are admitted, since they wait for something most of the time.
+	Busy bool
 	// Exempt names rules of package consolecheck whose findings do not fail
 	// the test, since it causes them itself.
 	Exempt []string
