@@ -95,6 +95,10 @@ type containerState struct {
 // patience is how often a container may end badly before its pod is given up.
 const patience = 3
 
+// unread begins what the kubelet says of a container whose log it has removed,
+// which it does just before it removes the container itself.
+const unread = "Error on reading termination message from logs: "
+
 // fault says why waiting for a pod does not help any more; empty means that it
 // may.
 func (p pod) fault() string {
@@ -103,7 +107,11 @@ func (p pod) fault() string {
 		if c.State.Terminated != nil {
 			last = c.State.Terminated
 		}
-		if c.RestartCount >= patience && last != nil {
+		limit := patience
+		if last != nil && strings.HasPrefix(last.Message, unread) {
+			limit++ // the container after it has ended by then, and its end tells more
+		}
+		if c.RestartCount >= limit && last != nil {
 			return fmt.Sprintf("pod %s: container %s ended with status %d, %d times: %s", p.Metadata.Name, c.Name,
 				last.ExitCode, c.RestartCount, strings.TrimSpace(last.Message))
 		}
