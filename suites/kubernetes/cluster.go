@@ -27,6 +27,7 @@ const (
 	bin          = "/opt/seatrial/bin"
 	adminConfig  = "/etc/kubernetes/admin.conf"
 	configFile   = "/etc/kubernetes/seatrial.yaml"
+	patches      = "/etc/kubernetes/patches"
 	bootstrapKey = "seatri.alseatrialseatri" // the worker's password for joining
 )
 
@@ -108,6 +109,8 @@ func (c *cluster) start(ctx context.Context, probeAt string) {
 	if c.worker == c.control {
 		taint = "  taints: []\n"
 	}
+	second := int(t.Scale(time.Second).Seconds())
+	c.control.Upload(ctx, patches+"/corednsdeployment.yaml", 0o600, fmt.Appendf(nil, probesPatch, second, 5*second))
 	c.kubeadm(ctx, c.control, "init", fmt.Sprintf(initConfig, bootstrapKey, c.control.Address(), c.control.ID(), taint, limits,
 		kubernetes.Release, imagesAt))
 	c.control.MustRoot(ctx, fmt.Sprintf(proxyScript, c.control.ID()))

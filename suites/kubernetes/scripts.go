@@ -110,6 +110,7 @@ nodeRegistration:
   - {name: node-ip, value: "%[2]s"}
 %[4]sskipPhases:
 - addon/kube-proxy
+patches: {directory: ` + patches + `}
 %[5]s---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
@@ -135,6 +136,18 @@ cgroupDriver: systemd
 failSwapOn: false
 runtimeRequestTimeout: 10m
 evictionHard: {memory.available: 50Mi}
+`
+
+// probesPatch gives CoreDNS's probes, whose timeouts kubeadm makes 1 and 5 s, the
+// time that a slow machine takes: a name server that is taken for unready is
+// refused to who asks for it. It needs a duration in seconds, and five times it.
+const probesPatch = `spec:
+  template:
+    spec:
+      containers:
+      - name: coredns
+        readinessProbe: {timeoutSeconds: %d}
+        livenessProbe: {timeoutSeconds: %d}
 `
 
 // joinConfig is for kubeadm on the worker.
