@@ -43,6 +43,7 @@ type attempt struct {
 
 	mu          sync.Mutex
 	fatal       *event.Finding // the first that fails the test
+	stale       *event.Finding // the first that tells of the emulator's fault
 	found       int
 	provisioned time.Duration
 	names       []string
@@ -162,7 +163,7 @@ func (a *attempt) play() (outcome, time.Duration) {
 	o := a.observe(c)
 	a.lease.Rest()
 	c.collect(a.ctx)
-	o.fatal = a.firstFatal()
+	o.fatal, o.stale = a.first(&a.fatal), a.first(&a.stale)
 	out := classify(o)
 	took := time.Since(a.began)
 	if a.afterwards(c, out) {
@@ -296,7 +297,7 @@ func (a *attempt) runSubtest(ctx context.Context, c *cluster, facts Facts, s Sub
 		v = a.newT(c, facts, s.Name).call(ctx, s.Run, grace)
 	}
 	o := a.look(ctx, c, v)
-	o.fatal = deadFinding(o.cause)
+	o.fatal, o.stale = deadFinding(o.cause), a.first(&a.stale)
 	out := classify(o)
 	a.emit(&event.SubtestFinished{
 		Cell: a.job.Cell, N: a.n, Name: s.Name, Outcome: out.Outcome, Class: out.Class,
@@ -414,6 +415,9 @@ func (a *attempt) finding(e event.Finding) {
 	if e.Fatal && a.fatal == nil {
 		a.fatal = &e
 	}
+	if e.Rule == consolecheck.StaleCode && a.target.caps.StaleCode && a.stale == nil {
+		a.stale = &e
+	}
 	tooMany := a.found > maxFindings
 	a.mu.Unlock()
 	if !tooMany {
@@ -421,10 +425,11 @@ func (a *attempt) finding(e event.Finding) {
 	}
 }
 
-func (a *attempt) firstFatal() *event.Finding {
+// first is one of the attempt's first findings, or nil.
+func (a *attempt) first(kind **event.Finding) *event.Finding {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.fatal
+	return *kind
 }
 
 // signature names what went wrong without the details that differ from run to
@@ -433,7 +438,7 @@ func (a *attempt) signature(out outcome) string {
 	if out.Outcome != event.Fail && out.Outcome != event.Error {
 		return ""
 	}
-	if f := a.firstFatal(); f != nil && out.Class == event.Console {
+	if f := a.first(&a.fatal); f != nil && out.Class == event.Console {
 		return f.Title
 	}
 	return string(out.Class) + ": " + consolecheck.Normalize(firstLine(out.Message))

@@ -46,6 +46,12 @@ type ending struct {
 // wait waits for what the harness makes of a guest.
 func wait(ctx context.Context, _ *T) { <-ctx.Done() }
 
+// stuck is what a guest looks like whose CPU takes a breakpoint for ever.
+func stuck(m *fake.Machine) {
+	m.Print("RIP: 0010:asm_exc_int3+0x0/0x40\n")
+	m.StopSSH()
+}
+
 // guestEndings are those that are the guest's doing.
 func guestEndings() []ending {
 	after := func(do func(*fake.Machine), then func(context.Context, *T)) func(context.Context, *T) {
@@ -79,6 +85,7 @@ func guestEndings() []ending {
 		{name: "halts under a command", run: func(ctx context.Context, t *T) { t.Machine(0).MustRoot(ctx, "systemctl poweroff") },
 			outcome: event.Fail, class: event.LostConnection, message: "shut itself down"},
 		{name: "stops SSH", run: after((*fake.Machine).StopSSH, passes), outcome: event.Fail, class: event.KernelHang, message: "stopped answering"},
+		{name: "hangs in a breakpoint of its own", run: after(stuck, passes), outcome: event.Fail, class: event.KernelHang, message: "stopped answering"},
 		{name: "does not come back", run: func(ctx context.Context, t *T) { t.Machine(0).Reboot(ctx) },
 			fake: booting(func(_ context.Context, m *fake.Machine) error {
 				if m.Boots() > 1 {
@@ -133,6 +140,9 @@ func otherEndings() []ending {
 			time.AfterFunc(time.Millisecond, faked(t, 0).Disconnect)
 			t.Machine(0).Must(ctx, "sleep infinity")
 		}, outcome: event.Error, class: event.LostConnection, message: "connection lost"},
+		{name: "hangs by its emulator", fake: fake.Options{Capabilities: func(c *platforms.Capabilities) { c.StaleCode = true }},
+			run:     func(ctx context.Context, t *T) { stuck(faked(t, 0)); t.Machine(0).Must(ctx, "true") },
+			outcome: event.Error, class: event.Infra, message: "QEMU before 8.1 (m0 console line "},
 		{name: "no cluster", fake: fake.Options{NewCluster: func(spec platforms.ClusterSpec) error {
 			if strings.HasPrefix(spec.Name, "next") {
 				return nil

@@ -15,6 +15,7 @@ type observed struct {
 	boot     error          // why machines were not there before the test started
 	verdict  verdict        // of the test
 	fatal    *event.Finding // the first finding that fails the test
+	stale    *event.Finding // the first that tells of an emulator's fault
 	cause    error          // why the attempt's context ended; nil if it did not
 	timedOut bool           // the test's time ran out
 	answers  bool           // the guests ran a command afterwards; asked for after a time-out or a lost connection
@@ -64,6 +65,11 @@ func rules() []rule {
 			event.Fail, event.LostConnection, func(o observed) string { return goneCause(o.cause).Error() }},
 		{"machine failed by its platform", func(o observed) bool { return goneCause(o.cause) != nil },
 			event.Error, event.Infra, func(o observed) string { return goneCause(o.cause).Error() }},
+		{"guest hung by its emulator", func(o observed) bool { return o.stale != nil && o.hangs() },
+			event.Error, event.Infra, func(o observed) string {
+				return withVerdict(fmt.Sprintf("the guest hangs where its kernel patched its code, a fault of QEMU before 8.1 (%s %s line %d)",
+					o.stale.Machine, o.stale.Source, o.stale.Line), o)
+			}},
 		{"guest did not boot", func(o observed) bool { return isGuest(o.boot) || errors.Is(o.boot, errBootBudget) },
 			event.Fail, event.Boot, func(o observed) string { return o.boot.Error() }},
 		{"machines not made", func(o observed) bool { return o.boot != nil },
@@ -115,6 +121,11 @@ func verdictMessage(o observed) string {
 		parts = append(parts[:len(parts):len(parts)], o.verdict.err.Error())
 	}
 	return strings.Join(parts, "\n")
+}
+
+// hangs reports whether a guest stopped answering, or never began to.
+func (o observed) hangs() bool {
+	return errors.Is(o.boot, errBootBudget) || !o.answers && (o.timedOut || isLost(o))
 }
 
 func isLost(o observed) bool { return errors.Is(o.verdict.err, platforms.ErrConnectionLost) }

@@ -18,6 +18,7 @@ func TestClassify(t *testing.T) {
 	lost := fmt.Errorf("exec: %w", platforms.ErrConnectionLost)
 	killed := &goneError{errors.New("qemu was killed by signal 9")}
 	panicked := &event.Finding{Machine: "m0", Source: "console", Line: 7, Title: "kernel panic: Fatal exception"}
+	stale := &event.Finding{Machine: "m0", Source: "console", Line: 9}
 	failed := verdict{failed: true, msgs: []string{"want 1, got 2"}}
 	tests := []struct {
 		name    string
@@ -42,6 +43,11 @@ func TestClassify(t *testing.T) {
 		{"lost, guest answers", observed{verdict: verdict{err: lost}, answers: true}, event.Error, event.LostConnection, "connection lost"},
 		{"time out, guest answers", observed{timedOut: true, answers: true, verdict: failed}, event.Fail, event.Timeout, "still answers\nwant 1, got 2"},
 		{"time out, guest silent", observed{timedOut: true}, event.Fail, event.KernelHang, "does not answer"},
+		{"lost, guest silent by its emulator", observed{stale: stale, verdict: verdict{err: lost}}, event.Error, event.Infra, "(m0 console line 9)"},
+		{"time out, guest silent by its emulator", observed{stale: stale, timedOut: true}, event.Error, event.Infra, "(m0 console line 9)"},
+		{"boot budget, by the emulator", observed{stale: stale, boot: errBootBudget}, event.Error, event.Infra, "(m0 console line 9)"},
+		{"assertion after the emulator's fault", observed{stale: stale, verdict: failed}, event.Fail, event.Assertion, "want 1"},
+		{"no boot after the emulator's fault", observed{stale: stale, boot: guest}, event.Fail, event.Boot, "no ssh"},
 		{"panic of the test", observed{verdict: verdict{err: &panicError{value: "boom"}}}, event.Error, event.Harness, "panic: boom"},
 		{"test ignored its context", observed{timedOut: true, answers: true, verdict: verdict{err: fmt.Errorf("x: %w", errIgnored)}}, event.Error, event.Harness, "ignored"},
 		{"interrupted", observed{cause: ErrInterrupted, verdict: failed}, event.Error, event.Harness, "interrupted"},

@@ -65,6 +65,10 @@ type Capabilities struct {
 	Image    Image  // what its machines boot
 	Has      Set
 
+	// StaleCode machines may hang where their kernel patches its code, by a fault
+	// of their emulator.
+	StaleCode bool
+
 	// Local machines use this host's memory and CPUs, and are admitted by
 	// them.
 	Local bool

@@ -188,6 +188,10 @@ func crashRules() []Rule {
 	}
 }
 
+// StaleCode names the rule for what a guest shows that hangs because its emulator
+// goes on running code that the kernel has changed.
+const StaleCode = "stale-code"
+
 // kernelRules are what else the kernel says about the machine's health.
 func kernelRules() []Rule {
 	return []Rule{
@@ -219,6 +223,13 @@ func kernelRules() []Rule {
 				`(\S+): module license '.*' taints kernel|(Disabling lock debugging) due to kernel taint`,
 			Title: "kernel tainted: $1$2$3$4", Severity: Warn,
 			Origin: kernelDocs + "tainted-kernels.html", Reason: "What the kernel does from here on may be the fault of what tainted it.",
+		},
+		{
+			Name: StaleCode, Literals: []string{"exc_int3+0x", "<0f> 1f 44 00 00", "<e9> "},
+			Pattern: `^RIP: 0010:(?:asm_)?exc_int3\+0x|^Code: .* <(?:0f> 1f 44 00 00|e9> )`,
+			Title:   "a CPU is at a patch of the kernel's code", Severity: Warn, Kernel: Report,
+			Origin: "https://gitlab.com/qemu-project/qemu/-/commit/deba78709ae8",
+			Reason: "The kernel patches jumps and no-operations behind a breakpoint of a moment; an emulator that translated that and keeps it has the CPU take it for ever.",
 		},
 		{
 			Name: "netdevice-reference", Literals: []string{"unregister_netdevice: waiting for"},

@@ -66,6 +66,9 @@ func (c Check) with(found string, err error) Check {
 func checkEmulator(ctx context.Context, a arch) Check {
 	c := Check{Name: a.binary, OK: true, Needed: true, Detail: "runs " + a.name}
 	e, err := findEmulator(ctx, a)
+	if err == nil && e.losesCode() {
+		e.text += "; before 8.1, an emulated guest of several CPUs may hang"
+	}
 	return c.with(e.text, err)
 }
 
