@@ -13,12 +13,32 @@ import (
 // CgroupV1Config is the provisioning config of a machine whose control groups are
 // those of version 1 alone. Ignition sets the arguments on the first boot, and
 // starts the machine again.
+//
+// With systemd's driver, which the kubelet has, runc freezes and thaws each container
+// that it starts. In version 1 the kernel patches its code when the first group freezes
+// and when the last one thaws, and QEMU before 8.1 loses such patches: the emulated
+// guest hangs. A group that stays frozen, and that nobody is in, leaves nothing to patch.
 const CgroupV1Config = `variant: flatcar
 version: 1.0.0
 kernel_arguments:
   should_exist:
     - systemd.unified_cgroup_hierarchy=0
     - systemd.legacy_systemd_cgroup_controller
+systemd:
+  units:
+    - name: seatrial-frozen.service
+      enabled: true
+      contents: |
+        [Unit]
+        Description=A group that stays frozen, on an emulated machine
+        ConditionVirtualization=qemu
+        Before=containerd.service docker.service
+        [Service]
+        Type=oneshot
+        ExecStart=mkdir /sys/fs/cgroup/freezer/seatrial
+        ExecStart=sh -c 'echo FROZEN >/sys/fs/cgroup/freezer/seatrial/freezer.state'
+        [Install]
+        WantedBy=multi-user.target
 `
 
 // CgroupV1BootTimeout is for the two boots.
