@@ -72,7 +72,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	how, note := a.starts.summary(a.planned())
 	a.record(&event.AttemptFinished{
 		Cell: a.job.Cell, N: a.n, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message),
-		Signature: a.signature(out), Start: how, StartNote: clip(note), ProvisionSeconds: a.provisioned.Seconds(),
+		Signature: a.signature(out), Interrupted: isInterrupted(a.ctx) && out.Outcome == event.Error, Start: how, StartNote: clip(note), ProvisionSeconds: a.provisioned.Seconds(),
 		Seconds: took.Seconds(), Machines: a.names,
 	})
 	out.start = how

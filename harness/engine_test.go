@@ -115,7 +115,11 @@ func (e *engine) attempts(test string) []string {
 	var all []string
 	for _, a := range of[*event.AttemptFinished](e) {
 		if a.Test == test {
-			all = append(all, fmt.Sprintf("%d %s", a.N, a.Outcome))
+			how := string(a.Outcome)
+			if a.Interrupted {
+				how += ", interrupted"
+			}
+			all = append(all, fmt.Sprintf("%d %s", a.N, how))
 		}
 	}
 	return all

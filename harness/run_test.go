@@ -218,9 +218,9 @@ func TestInterrupt(t *testing.T) {
 					if want := map[string]event.Outcome{"a": event.Pass}; !cmp.Equal(want, e.outcomes()) {
 						t.Errorf("finished: %v", e.outcomes())
 					}
-					attempts := []string{"1 fail", "2 error"}
+					attempts := []string{"1 fail", "2 error, interrupted"}
 					if failures == 0 {
-						attempts = []string{"1 error"}
+						attempts = []string{"1 error, interrupted"}
 					}
 					if got := e.attempts("b"); !cmp.Equal(got, attempts) {
 						t.Errorf("attempts: %v", got)

@@ -207,6 +207,8 @@ type AttemptFinished struct {
 	Class     Class   `json:"class,omitempty"`
 	Message   string  `json:"message,omitempty"`
 	Signature string  `json:"signature,omitempty"`
+	// Interrupted attempts are errors because the run ended. They tell nothing.
+	Interrupted bool `json:"interrupted,omitempty"`
 	// Start is "fork" when all machines were forked, and else "cold".
 	// StartNote says why, where it is not as it was planned.
 	Start     string `json:"start"`

@@ -111,13 +111,13 @@ func (a *attempt) finding(b *event.Finding) {
 }
 
 // finished closes the attempt. One that is closed after another run.started
-// than it began after was cut off, and closed by the runner that resumed.
+// than it began after was cut off, too, and closed by the runner that resumed.
 func (a *attempt) finished(b *event.AttemptFinished, starts int) {
 	a.facts.Outcome, a.facts.Class, a.facts.Message = b.Outcome, b.Class, clip(b.Message, maxMessage)
 	a.facts.Signature = clip(b.Signature, maxMessage)
 	a.facts.Start, a.facts.StartNote, a.facts.Machines = b.Start, clip(b.StartNote, maxMessage), b.Machines
 	a.facts.ProvisionSeconds, a.facts.Seconds = b.ProvisionSeconds, b.Seconds
-	a.facts.Cut = a.start != 0 && a.start != starts
+	a.facts.Cut = b.Interrupted || a.start != 0 && a.start != starts
 	if log := a.logs[""]; log != nil && quiet(b.Outcome) {
 		log.shrink(maxPassed)
 	}

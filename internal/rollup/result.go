@@ -201,8 +201,8 @@ type Attempt struct {
 
 	Signature string    `json:"signature,omitempty"`
 	Started   time.Time `json:"started,omitzero"`
-	// Cut is set on an attempt whose runner died; it says nothing of the
-	// image and is no retry.
+	// Cut is set on an attempt whose runner died or was interrupted; it says
+	// nothing of the image and is no retry.
 	Cut bool `json:"cut,omitempty"`
 	// Artifacts is the attempt's directory relative to the run directory, with
 	// slashes.
