@@ -56,7 +56,8 @@ type outcome struct {
 	Class   event.Class
 	Message string
 
-	start string // "fork" or "cold"
+	interrupted bool   // it is an error because the run ended
+	start       string // "fork" or "cold"
 }
 
 // run does the attempt from its first event to its last.
@@ -72,8 +73,8 @@ func (a *attempt) run(ctx context.Context) outcome {
 	how, note := a.starts.summary(a.planned())
 	a.record(&event.AttemptFinished{
 		Cell: a.job.Cell, N: a.n, Outcome: out.Outcome, Class: out.Class, Message: clip(out.Message),
-		Signature: a.signature(out), Interrupted: isInterrupted(a.ctx) && out.Outcome == event.Error, Start: how, StartNote: clip(note), ProvisionSeconds: a.provisioned.Seconds(),
-		Seconds: took.Seconds(), Machines: a.names,
+		Signature: a.signature(out), Interrupted: out.interrupted, Start: how, StartNote: clip(note),
+		ProvisionSeconds: a.provisioned.Seconds(), Seconds: took.Seconds(), Machines: a.names,
 	})
 	out.start = how
 	return out

@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -42,7 +41,7 @@ type rule struct {
 func classify(o observed) outcome {
 	for _, r := range rules() {
 		if r.applies(o) {
-			out := outcome{Outcome: r.outcome, Class: r.class}
+			out := outcome{Outcome: r.outcome, Class: r.class, interrupted: r.outcome == event.Error && isInterrupted(o.cause)}
 			if r.message != nil {
 				out.Message = r.message(o)
 			}
@@ -59,7 +58,7 @@ func rules() []rule {
 	return []rule{
 		{"fatal finding", func(o observed) bool { return o.fatal != nil },
 			event.Fail, event.Console, fatalMessage},
-		{"interrupted", func(o observed) bool { return errors.Is(o.cause, ErrInterrupted) || errors.Is(o.cause, ErrDeadline) },
+		{"interrupted", func(o observed) bool { return isInterrupted(o.cause) },
 			event.Error, event.Harness, func(o observed) string { return o.cause.Error() }},
 		{"guest stopped itself", func(o observed) bool { return isGuest(goneCause(o.cause)) },
 			event.Fail, event.LostConnection, func(o observed) string { return goneCause(o.cause).Error() }},
@@ -159,9 +158,9 @@ func deadFinding(cause error) *event.Finding {
 // isDead reports whether the attempt ended because a guest cannot go on.
 func isDead(cause error) bool { return goneCause(cause) != nil || deadFinding(cause) != nil }
 
-// isInterrupted reports whether the user or the deadline ended the run.
-func isInterrupted(ctx context.Context) bool {
-	cause := context.Cause(ctx)
+// isInterrupted reports whether the user or the deadline ended the run, by the
+// cause for which a context ended.
+func isInterrupted(cause error) bool {
 	return errors.Is(cause, ErrInterrupted) || errors.Is(cause, ErrDeadline)
 }
 

@@ -90,7 +90,7 @@ func (r *runner) pack(ctx context.Context, jobs []Job, lease *schedule.Lease) {
 		switch {
 		case out.Outcome == event.Pass || out.Outcome == event.Skip:
 			r.conclude(ctx, c, out)
-		case isInterrupted(ctx): // the cell stays unfinished
+		case isInterrupted(context.Cause(ctx)): // the cell stays unfinished
 		default:
 			c.pack = p.members()
 			r.put(j, r.opts.Start, task{run: func(ctx context.Context, lease *schedule.Lease) { r.job(ctx, c, lease) }})

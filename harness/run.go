@@ -154,7 +154,7 @@ func (r *runner) job(ctx context.Context, c *cell, lease *schedule.Lease) {
 		return
 	}
 	out := r.attempts(ctx, c, lease)
-	if isInterrupted(ctx) && out.Outcome == event.Error {
+	if isInterrupted(context.Cause(ctx)) && out.Outcome == event.Error {
 		return // The cell stays unfinished: resuming the run tries it again.
 	}
 	r.conclude(ctx, c, out)
@@ -230,7 +230,7 @@ func (r *runner) attempts(ctx context.Context, c *cell, lease *schedule.Lease) (
 			again = count[event.Fail] <= r.opts.Retries && count[event.Error] <= errorRetries &&
 				out.Class != event.Harness && time.Since(began) <= budget && !r.tooMany()
 		}
-		if isInterrupted(ctx) {
+		if isInterrupted(context.Cause(ctx)) {
 			return out // what this attempt would have shown is not known
 		}
 		if !again || r.draining(ctx) {

@@ -83,6 +83,12 @@ func accelOptions(accel string) string {
 	return "tcg,thread=multi,tb-size=" + strconv.Itoa(translationCacheMiB)
 }
 
+// losesCode reports whether emulated guests of several CPUs may hang where their kernel patches its
+// code. QEMU locks a guest's code while it translates it since 8.1, see
+// https://gitlab.com/qemu-project/qemu/-/commit/deba78709ae8; before, it may keep the breakpoint
+// behind which Linux patches an amd64 instruction. On arm64 there is none.
+func (a arch) losesCode(qemu version) bool { return a.name == "amd64" && qemu.less(version{8, 1}) }
+
 // version is a QEMU release: major and minor.
 type version [2]int
 

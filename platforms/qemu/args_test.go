@@ -112,6 +112,18 @@ func TestParseVersion(t *testing.T) {
 	}
 }
 
+func TestLosesCode(t *testing.T) {
+	for _, tt := range []struct {
+		arch string
+		qemu version
+		want bool
+	}{{"amd64", version{7, 2}, true}, {"amd64", version{8, 0}, true}, {"amd64", version{8, 1}, false}, {"arm64", version{7, 2}, false}} {
+		if got := (arch{name: tt.arch}).losesCode(tt.qemu); got != tt.want {
+			t.Errorf("%s on QEMU %s: %v", tt.arch, tt.qemu, got)
+		}
+	}
+}
+
 func TestOverhead(t *testing.T) {
 	for name, want := range map[string]int{"amd64": 366, "arm64": 494} {
 		p := &Platform{arch: testLaunch(t, name).arch, accel: AccelTCG}

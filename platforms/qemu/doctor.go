@@ -66,7 +66,7 @@ func (c Check) with(found string, err error) Check {
 func checkEmulator(ctx context.Context, a arch) Check {
 	c := Check{Name: a.binary, OK: true, Needed: true, Detail: "runs " + a.name}
 	e, err := findEmulator(ctx, a)
-	if err == nil && e.losesCode() {
+	if err == nil && a.losesCode(e.version) {
 		e.text += "; before 8.1, an emulated guest of several CPUs may hang"
 	}
 	return c.with(e.text, err)

@@ -109,7 +109,7 @@ func (p *Platform) capabilities() platforms.Capabilities {
 	return platforms.Capabilities{
 		Platform: "qemu", Arch: p.arch.name, Accel: p.accel, Image: p.options.Image, Has: has,
 		MemoryMiB: DefaultMemoryMiB, CPUs: DefaultCPUs, OverheadMiB: p.overheadMiB(), Local: true,
-		ForkMiB: p.overheadMiB() + forkPagesMiB, StaleCode: p.accel == AccelTCG && p.emulator.losesCode(),
+		ForkMiB: p.overheadMiB() + forkPagesMiB, StaleCode: p.accel == AccelTCG && p.arch.losesCode(p.emulator.version),
 	}
 }
 

@@ -44,11 +44,6 @@ type emulator struct {
 	text    string // the version as QEMU prints it
 }
 
-// losesCode reports whether guests may go on running code that their kernel has changed: QEMU locks a
-// guest's code while it translates it since 8.1, see
-// https://gitlab.com/qemu-project/qemu/-/commit/deba78709ae8.
-func (e emulator) losesCode() bool { return e.version.less(version{8, 1}) }
-
 // findEmulator finds the QEMU of an architecture, and checks that it is new enough.
 func findEmulator(ctx context.Context, a arch) (emulator, error) {
 	path, err := tool(a.binary, a.pkg)
